@@ -1,0 +1,1 @@
+"""RADIANT Think Tank: human-supervised swarm reasoning on Dagster."""

@@ -1,0 +1,237 @@
+"""Every setting of RADIANT, where it comes from and what it means.
+
+One resolution order: environment variable, then `<home>/stack.json` (written by `radiant up` and
+`make demo`, so that a second terminal finds the running servers), then the default. Nothing else
+in the project reads the environment.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from radiant_dagster.errors import ConfigurationError
+
+STACK_FILE = "stack.json"
+SYSTEM_HOME = Path("/var/lib/radiant")  # root's default: reachable by the unprivileged server user
+
+
+def default_home() -> Path:
+    """Return where state lives when RADIANT_HOME is unset."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        return SYSTEM_HOME
+    return Path(platformdirs.user_data_dir("radiant", appauthor=False))
+
+
+class Settings(BaseSettings):
+    """All settings. Secrets print as ``**********``; `radiant config show` lists them with origin."""
+
+    model_config = SettingsConfigDict(extra="ignore", populate_by_name=True, frozen=True)
+
+    home: Path = Field(
+        default_factory=default_home,
+        validation_alias=AliasChoices("RADIANT_HOME", "home"),
+        description="Folder of the embedded servers' data and of stack.json.",
+    )
+    database_url: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("RADIANT_DATABASE_URL", "database_url"),
+        description="postgresql://login:password@host:port/database (PostgreSQL 15 or newer with "
+        "pgvector 0.8 or newer). Unset: the embedded server, or DB_HOST ... DB_PASSWORD.",
+    )
+    owner_database_url: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("RADIANT_OWNER_DATABASE_URL", "owner_database_url"),
+        description="Login that may create roles and tables; used by `radiant db migrate` only.",
+    )
+    review_database_url: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("RADIANT_REVIEW_DATABASE_URL", "review_database_url"),
+        description="Login of Mission Control and of `radiant approvals` (role radiant_review).",
+    )
+    dagster_database_url: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("RADIANT_DAGSTER_DATABASE_URL", "dagster_database_url"),
+        description="Where Dagster keeps its own tables: its own database and role.",
+    )
+    broker_url: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("RADIANT_BROKER_URL", "broker_url"),
+        description="Redis or Valkey URL of the Celery broker. Unset: the embedded Valkey.",
+    )
+    dagster_url: str = Field(
+        "http://127.0.0.1:3000",
+        validation_alias=AliasChoices("RADIANT_DAGSTER_URL", "dagster_url"),
+        description="Dagster's webserver, asked to launch runs.",
+    )
+    dagster_public_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("RADIANT_DAGSTER_PUBLIC_URL", "dagster_public_url"),
+        description="Dagit as people reach it, for links. Unset: RADIANT_DAGSTER_URL.",
+    )
+    llm_transport: Literal["auto", "proxy", "sdk", "offline"] = Field(
+        "auto",
+        validation_alias=AliasChoices("RADIANT_LLM_TRANSPORT", "llm_transport"),
+        description="How models are called. auto: proxy where LITELLM_PROXY_URL is set, else the "
+        "offline demo model.",
+    )
+    litellm_proxy_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("LITELLM_PROXY_URL", "litellm_proxy_url"),
+        description="Base URL of a LiteLLM proxy, or of any OpenAI-compatible server.",
+    )
+    litellm_api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("LITELLM_API_KEY", "litellm_api_key"),
+        description="Key for the LiteLLM proxy.",
+    )
+    tenant_header: str = Field(
+        "X-Tenant-ID",
+        validation_alias=AliasChoices("RADIANT_TENANT_HEADER", "tenant_header"),
+        description="Header that carries the tenant to the proxy; map it there with "
+        "`user_header_name`, LiteLLM ignores it otherwise.",
+    )
+    offline_model_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("RADIANT_OFFLINE_MODEL_URL", "offline_model_url"),
+        description="The offline demo model server; `radiant up` starts it.",
+    )
+    synthesis_model: str = Field(
+        "gpt-4o",
+        validation_alias=AliasChoices("RADIANT_SYNTHESIS_MODEL", "synthesis_model"),
+        description="Model that writes the single answer.",
+    )
+    librarian_model: str = Field(
+        "gpt-4o-mini",
+        validation_alias=AliasChoices("RADIANT_LIBRARIAN_MODEL", "librarian_model"),
+        description="Model that distils a heuristic.",
+    )
+    embedding_model: str = Field(
+        "minilm-int8",
+        validation_alias=AliasChoices("RADIANT_EMBEDDING_MODEL", "embedding_model"),
+        description="minilm-int8 runs offline on this machine; any other name goes through "
+        "LiteLLM, for instance text-embedding-3-small.",
+    )
+    cato_service_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("CATO_SERVICE_URL", "cato_service_url"),
+        description="Cato safety service. Unset: the embedded rules.",
+    )
+    mission_control_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("MISSION_CONTROL_URL", "mission_control_url"),
+        description="An external Mission Control that is told of approvals. Unset: ours.",
+    )
+    allow_inline_prompts: bool = Field(
+        False,
+        validation_alias=AliasChoices("RADIANT_ALLOW_INLINE_PROMPTS", "allow_inline_prompts"),
+        description="Let a Launchpad run carry a prompt in its config, where Dagster stores it. "
+        "For demos and synthetic data only.",
+    )
+    tenant: str = Field(
+        "default",
+        validation_alias=AliasChoices("RADIANT_TENANT", "tenant"),
+        description="Tenant of CLI commands that name none.",
+    )
+
+    @field_validator("dagster_url", "litellm_proxy_url", "cato_service_url", "offline_model_url")
+    @classmethod
+    def _http_url(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return value.rstrip("/") if value else value
+
+    @field_validator("database_url", "owner_database_url", "dagster_database_url")
+    @classmethod
+    def _postgres_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(
+            ("postgresql://", "postgres://")
+        ):
+            raise ValueError("must start with postgresql://")
+        return value
+
+    @field_validator("broker_url")
+    @classmethod
+    def _broker_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(
+            ("redis://", "rediss://", "valkey://")
+        ):
+            raise ValueError("must start with redis:// or rediss://")
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the mapping passed to `load` only, so that tests and servers control it whole."""
+        return (init_settings,)
+
+    @classmethod
+    def load(cls, env: Mapping[str, str]) -> "Settings":
+        """Resolve all settings.
+
+        Args:
+            env: The process environment, ``os.environ`` everywhere but in tests.
+
+        Raises:
+            ConfigurationError: Names the setting, the problem and the fix.
+        """
+        values: dict[str, Any] = {**_stack_values(env), **_source_database(env)}
+        values |= {key: value for key, value in env.items() if value != ""}
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            name = str(first["loc"][0])
+            raise ConfigurationError(name, first["msg"], "See `radiant config show --help`.") from None
+
+    @property
+    def resolved_llm_transport(self) -> Literal["proxy", "sdk", "offline"]:
+        """Return the transport that ``auto`` means here."""
+        if self.llm_transport != "auto":
+            return self.llm_transport
+        return "proxy" if self.litellm_proxy_url else "offline"
+
+
+def stack_file(env: Mapping[str, str]) -> Path:
+    """Return where the running embedded stack describes itself."""
+    return Path(env.get("RADIANT_HOME") or default_home()) / STACK_FILE
+
+
+def _stack_values(env: Mapping[str, str]) -> dict[str, Any]:
+    path = stack_file(env)
+    # stack.json is the embedded stack's; with an own database it would mix two installations.
+    if env.get("RADIANT_DATABASE_URL") or env.get("DB_HOST"):
+        return {}
+    try:
+        values: dict[str, Any] = json.loads(path.read_text())["environment"]
+    except (FileNotFoundError, PermissionError):
+        return {}
+    except (json.JSONDecodeError, KeyError, TypeError):
+        raise ConfigurationError(
+            "RADIANT_HOME", f"{path} is damaged", "Stop the stack with `radiant down`, delete it."
+        ) from None
+    return values
+
+
+def _source_database(env: Mapping[str, str]) -> dict[str, str]:
+    """Build the URL from the source design's DB_HOST, DB_PORT, DB_NAME, DB_USER, DB_PASSWORD."""
+    from urllib.parse import quote
+
+    host = env.get("DB_HOST")
+    if not host or env.get("RADIANT_DATABASE_URL"):
+        return {}
+    user = quote(env.get("DB_USER", "radiant"), safe="")
+    password = quote(env.get("DB_PASSWORD", ""), safe="")
+    port, name = env.get("DB_PORT", "5432"), env.get("DB_NAME", "radiant")
+    return {"RADIANT_DATABASE_URL": f"postgresql://{user}:{password}@{host}:{port}/{name}"}

@@ -1,0 +1,1 @@
+"""What Dagit shows as assets."""

@@ -1,0 +1,212 @@
+"""What a session is: its request, its life cycle and its result.
+
+    created -> running -> synthesised -> awaiting_review -> concluding -> completed | rejected | expired
+                  |            '-(no approval needed)------^     |
+                  '-> failed                                     '-> failed        any -> cancelled
+
+The diagram is the table ALLOWED below; adapters refuse every other change of status. This module
+calls neither clock nor database.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from radiant_dagster.domain.swarm import AgentConfig, validate_agents
+from radiant_dagster.errors import InvalidInput
+
+SessionStatus = Literal[
+    "created",
+    "running",
+    "synthesised",
+    "awaiting_review",
+    "concluding",
+    "completed",
+    "rejected",
+    "expired",
+    "failed",
+    "cancelled",
+]
+TERMINAL: frozenset[str] = frozenset({"completed", "rejected", "expired", "failed", "cancelled"})
+
+# Where each status may be entered from. A status may be re-entered by a retried or re-executed
+# step, hence each allows itself; `failed` may run again because re-execution from failure mends it.
+ALLOWED: Mapping[str, frozenset[str]] = {
+    "running": frozenset({"created", "running", "failed"}),
+    "synthesised": frozenset({"running", "synthesised"}),
+    "awaiting_review": frozenset({"synthesised", "awaiting_review", "concluding"}),
+    "concluding": frozenset({"synthesised", "awaiting_review", "concluding", "failed"}),
+    "completed": frozenset({"concluding", "completed"}),
+    "rejected": frozenset({"concluding", "rejected"}),
+    "expired": frozenset({"concluding", "expired"}),
+    "failed": frozenset({"created", "running", "synthesised", "concluding", "failed"}),
+    "cancelled": frozenset(
+        {"created", "running", "synthesised", "awaiting_review", "concluding", "cancelled"}
+    ),
+}
+
+MAX_PROMPT_CHARACTERS = 32_000  # about 8k tokens: leaves room for answers in a 32k context
+MAX_CONTEXT_CHARACTERS = 200_000
+MAX_SYSTEM_PROMPT_CHARACTERS = 8_000
+
+
+@dataclass(frozen=True, slots=True)
+class DomainPolicy:
+    """How one tenant treats one domain of questions.
+
+    Args:
+        name: The domain, for instance ``medical``.
+        approval_required: A person must decide before anybody gets the answer.
+        deadline_seconds: How long the reviewer has.
+        swarm_seconds: How long the agents have together.
+        on_timeout: ``reject`` or ``escalate`` (once, to role senior).
+        review_stage: ``draft`` (synthesise, then review) or ``answers``.
+        similarity_floor_raise: Added to the embedding model's floor in careful domains.
+        auto_promote: Whether candidates may become active without a curator.
+    """
+
+    name: str
+    approval_required: bool
+    deadline_seconds: int
+    swarm_seconds: int
+    on_timeout: Literal["reject", "escalate"]
+    review_stage: Literal["draft", "answers"]
+    similarity_floor_raise: float
+    auto_promote: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRequest:
+    """What a caller asks for, before anything is stored.
+
+    Args:
+        prompt: The question, at most 32,000 characters.
+        domain: Name of a domain policy of the tenant.
+        user_id: Who asks; never the reviewer of the same session.
+        agents: The swarm; one to 64 agents with unique ids.
+        require_approval: Ask a person even where the domain does not.
+        context: Documents the agents may use, at most 200,000 characters in all.
+        system_prompt: Extra instructions from the caller.
+    """
+
+    prompt: str
+    domain: str
+    user_id: str
+    agents: tuple[AgentConfig, ...]
+    require_approval: bool = False
+    context: Mapping[str, Any] = field(default_factory=dict)
+    system_prompt: str | None = None
+
+
+def validate_request(
+    request: SessionRequest, *, domains: frozenset[str], known_tools: frozenset[str]
+) -> None:
+    """Refuse a request that could not run.
+
+    Args:
+        request: What the caller asked for.
+        domains: Names of the tenant's domain policies.
+        known_tools: Names of the installed tools.
+
+    Raises:
+        InvalidInput: Names the first field that is wrong and the fix.
+    """
+    if not request.prompt.strip():
+        raise InvalidInput("prompt", "is empty", "Pass the question to think about.")
+    if len(request.prompt) > MAX_PROMPT_CHARACTERS:
+        raise InvalidInput(
+            "prompt",
+            f"has {len(request.prompt):,} characters, at most {MAX_PROMPT_CHARACTERS:,} are read",
+            "Shorten it, or pass documents with --context FILE.",
+        )
+    if "\x00" in request.prompt:
+        raise InvalidInput("prompt", "contains a NUL character", "Remove it.")
+    if request.domain not in domains:
+        raise InvalidInput(
+            "domain",
+            f"this tenant has no domain {request.domain!r}",
+            f"Use one of: {', '.join(sorted(domains))}.",
+        )
+    size = sum(len(str(value)) for value in request.context.values())
+    if size > MAX_CONTEXT_CHARACTERS:
+        raise InvalidInput(
+            "context",
+            f"has {size:,} characters, at most {MAX_CONTEXT_CHARACTERS:,} are read",
+            "Pass an excerpt.",
+        )
+    if len(request.system_prompt or "") > MAX_SYSTEM_PROMPT_CHARACTERS:
+        raise InvalidInput(
+            "system_prompt",
+            f"is longer than {MAX_SYSTEM_PROMPT_CHARACTERS:,} characters",
+            "Shorten it.",
+        )
+    if not request.user_id.strip():
+        raise InvalidInput("user_id", "is empty", "Name the person or program that asks.")
+    validate_agents(request.agents, known_tools=known_tools)
+
+
+@dataclass(frozen=True, slots=True)
+class HumanDecision:
+    """What a reviewer, or the deadline, decided. Fields of the source design."""
+
+    resolution: Literal["approved", "rejected", "modified", "expired"]
+    guidance: str
+    resolved_by: str
+    resolved_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowResult:
+    """What a caller gets back. Fields of the source design; swarm_id is the session id.
+
+    ``synthesis`` and ``final_response`` are None unless the session completed: a rejected,
+    expired or blocked draft is never handed out.
+    """
+
+    swarm_id: UUID
+    status: SessionStatus
+    agent_results: tuple[Mapping[str, Any], ...]
+    synthesis: str | None = None
+    human_decision: HumanDecision | None = None
+    final_response: str | None = None
+
+
+def approval_reasons(
+    *,
+    requested: bool,
+    policy: DomainPolicy,
+    cato_verdict: str,
+    swarm_status: str,
+    agreement: Literal["high", "low", "unknown"],
+) -> tuple[str, ...]:
+    """List why a person has to look; empty means nobody has to.
+
+    Each input only ever adds a reason; none can remove one (DESIGN section 3).
+
+    Args:
+        requested: The caller asked for approval.
+        policy: The domain's policy.
+        cato_verdict: ``safe``, ``review``, ``blocked`` or ``unavailable``.
+        swarm_status: ``complete`` or ``degraded``.
+        agreement: What the synthesiser said of the agents' agreement.
+
+    Returns:
+        Codes in a fixed order, for the reviewer and Dagit.
+    """
+    reasons = [
+        ("requested", requested),
+        ("domain_policy", policy.approval_required),
+        (f"cato_{cato_verdict}", cato_verdict != "safe"),
+        ("swarm_degraded", swarm_status != "complete"),
+        ("low_agreement", agreement == "low"),
+    ]
+    return tuple(code for code, holds in reasons if holds)
+
+
+def final_outcome(verdict: str | None) -> SessionStatus:
+    """Map the standing verdict to the status a session ends in; None means nobody was asked."""
+    if verdict is None or verdict in ("approved", "modified"):
+        return "completed"
+    return "expired" if verdict == "expired" else "rejected"

@@ -1,0 +1,1 @@
+"""Our extension of Dagster: threaded executor, id-only IO manager, pooled instance, launcher."""

@@ -1,0 +1,339 @@
+"""The errors of RADIANT, by what the caller can do about them.
+
+RadiantError
+├── TransientError          worth another try
+│   ├── DatabaseUnavailable
+│   ├── DagsterUnavailable
+│   ├── BrokerUnavailable
+│   ├── LlmUnavailable
+│   ├── EmbeddingUnavailable
+│   └── CatoUnavailable
+├── PermanentError          a rerun changes nothing
+│   ├── InvalidInput        names the field, the problem and the fix
+│   ├── ConfigurationError
+│   ├── LlmRejected
+│   ├── BudgetExceeded
+│   ├── QuorumNotReached
+│   ├── UnsafeContent
+│   ├── InvalidHeuristic
+│   └── ScrubberUnavailable
+├── Cancelled               the session or the run was asked to stop
+└── StateError              the wrong step for what is stored
+    ├── SessionNotFound, ApprovalNotFound, HeuristicNotFound, TenantNotFound
+    ├── SessionStateConflict
+    ├── ApprovalAlreadyResolved, ApprovalExpired, ApprovalForbidden, ApprovalChanged
+    └── DecisionAlreadyClaimed
+
+A class takes data and builds its message. Messages carry ids, codes and names of settings; never
+prompt, answer, guidance, heuristic or identifier text, because they end in Dagster's event log.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+
+class RadiantError(Exception):
+    """Base of every error raised on purpose."""
+
+    code: str = "radiant_error"
+
+
+class TransientError(RadiantError):
+    """Worth another try after a pause."""
+
+
+class PermanentError(RadiantError):
+    """A rerun changes nothing; a person has to change something first."""
+
+
+class StateError(RadiantError):
+    """The step does not fit what is stored."""
+
+
+class DatabaseUnavailable(TransientError):
+    """Postgres cannot be reached or closed the connection."""
+
+    code = "database_unavailable"
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(
+            f"Postgres at {where} cannot be used: {reason}. Start it with `radiant up`, or check "
+            "RADIANT_DATABASE_URL, then run `radiant doctor`."
+        )
+
+
+class DagsterUnavailable(TransientError):
+    """Dagster's webserver does not answer or refused a launch."""
+
+    code = "dagster_unavailable"
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(
+            f"Dagster's webserver at {url} cannot be used: {reason}. Start it with `radiant up`, "
+            "or check RADIANT_DAGSTER_URL, then run `radiant doctor`."
+        )
+
+
+class BrokerUnavailable(TransientError):
+    """The Celery broker does not answer."""
+
+    code = "broker_unavailable"
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(
+            f"The broker at {url} cannot be used: {reason}. Start it with `radiant up`, or check "
+            "RADIANT_BROKER_URL."
+        )
+
+
+class LlmUnavailable(TransientError):
+    """A model call failed in a way that another try may mend.
+
+    Args:
+        kind: Short code, for instance ``rate_limited``, ``timeout``, ``connect``, ``http_503``.
+        retry_after_seconds: What the provider asked for, None where it did not say.
+        billed: True where the provider may have charged for the call.
+    """
+
+    def __init__(
+        self, kind: str, *, retry_after_seconds: float | None = None, billed: bool = False
+    ) -> None:
+        super().__init__(f"The model call failed for now ({kind}).")
+        self.code = kind
+        self.retry_after_seconds = retry_after_seconds
+        self.billed = billed
+
+
+class LlmRejected(PermanentError):
+    """The provider refused the call for good.
+
+    Args:
+        kind: Short code: ``authentication``, ``unknown_model``, ``context_window``,
+            ``content_policy``, ``bad_request``, ``empty``, ``truncated``.
+        fix: What the operator can do.
+    """
+
+    def __init__(self, kind: str, fix: str = "") -> None:
+        super().__init__(f"The model call was refused ({kind}). {fix}".rstrip())
+        self.code = kind
+
+
+class EmbeddingUnavailable(TransientError):
+    """The embedding model cannot be loaded or reached."""
+
+    code = "embedding_unavailable"
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__(
+            f"Embedding model {model} cannot be used: {reason}. Check RADIANT_EMBEDDING_MODEL."
+        )
+
+
+class CatoUnavailable(TransientError):
+    """Cato gave no valid verdict; callers treat it as blocked."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"Cato gave no valid verdict ({kind}). Check CATO_SERVICE_URL.")
+        self.code = f"cato_unavailable:{kind}"
+
+
+class InvalidInput(PermanentError):
+    """Something a person or program passed is not acceptable.
+
+    Args:
+        field: The field's name as the caller knows it.
+        problem: What is wrong, without the value of any content.
+        fix: What to pass instead.
+    """
+
+    code = "invalid_input"
+
+    def __init__(self, field: str, problem: str, fix: str) -> None:
+        super().__init__(f"{field}: {problem}. {fix}")
+        self.field = field
+        self.problem = problem
+        self.fix = fix
+
+
+class ConfigurationError(PermanentError):
+    """A setting is missing, malformed or contradicts another."""
+
+    code = "configuration"
+
+    def __init__(self, setting: str, problem: str, fix: str) -> None:
+        super().__init__(f"{setting}: {problem}. {fix}")
+        self.setting = setting
+
+
+class BudgetExceeded(PermanentError):
+    """The estimate does not fit what may be spent."""
+
+    code = "budget_exceeded"
+
+    def __init__(self, scope: str, needed_usd: str, limit_usd: str) -> None:
+        super().__init__(
+            f"Budget {scope}: this needs up to ${needed_usd}, the limit is ${limit_usd}. Use "
+            "fewer agents, lower max_tokens or a cheaper model, or raise the limit."
+        )
+
+
+class QuorumNotReached(PermanentError):
+    """Too few agents answered to give an answer at all."""
+
+    code = "quorum_not_reached"
+
+    def __init__(self, session_id: UUID, succeeded: int, quorum: int, reasons: str) -> None:
+        super().__init__(
+            f"Session {session_id}: {succeeded} agents answered, {quorum} are needed "
+            f"({reasons}). Re-execute the run from failure, or see `radiant sessions show`."
+        )
+
+
+class UnsafeContent(PermanentError):
+    """Cato, the scrubber or the injection scan refused something."""
+
+    code = "unsafe_content"
+
+    def __init__(self, what: str, reasons: tuple[str, ...]) -> None:
+        super().__init__(f"{what} was refused as unsafe: {', '.join(reasons)}.")
+        self.reasons = reasons
+
+
+class InvalidHeuristic(PermanentError):
+    """What the Librarian extracted breaks the heuristic contract."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The extracted heuristic was refused: {reason}.")
+        self.code = reason
+
+
+class ScrubberUnavailable(PermanentError):
+    """PHI cannot be detected, so nothing may be shown."""
+
+    code = "scrubber_unavailable"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The PHI scrubber cannot be used ({reason}); the text is withheld.")
+
+
+class Cancelled(RadiantError):
+    """The session or its run was asked to stop."""
+
+    code = "cancelled"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} was cancelled.")
+
+
+class TenantNotFound(StateError):
+    """No tenant of that name."""
+
+    code = "tenant_not_found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"tenant: no tenant named {name!r}. Create it with `radiant tenants create {name}`."
+        )
+
+
+class SessionNotFound(StateError):
+    """Unknown session, or another tenant's: both read the same."""
+
+    code = "session_not_found"
+
+    def __init__(self, session_id: UUID) -> None:
+        super().__init__(f"No session {session_id}. List yours with `radiant sessions list`.")
+
+
+class SessionStateConflict(StateError):
+    """The session is not in a state that allows the step."""
+
+    code = "session_state_conflict"
+
+    def __init__(self, session_id: UUID, status: str, wanted: str) -> None:
+        super().__init__(f"Session {session_id} is {status}; {wanted}.")
+        self.status = status
+
+
+class ApprovalNotFound(StateError):
+    """Unknown approval, or another tenant's: both read the same."""
+
+    code = "approval_not_found"
+
+    def __init__(self, approval_id: UUID) -> None:
+        super().__init__(f"No approval {approval_id}. List yours with `radiant approvals list`.")
+
+
+@dataclass(frozen=True, slots=True)
+class StandingDecision:
+    """The decision that already stands, safe to show."""
+
+    verdict: str
+    decided_by: tuple[str, ...]
+    decided_at: datetime
+
+
+class ApprovalAlreadyResolved(StateError):
+    """Somebody, or the deadline, decided first."""
+
+    code = "approval_already_resolved"
+
+    def __init__(self, approval_id: UUID, standing: StandingDecision) -> None:
+        super().__init__(
+            f"Approval {approval_id} was already {standing.verdict} by "
+            f"{', '.join(standing.decided_by)} at {standing.decided_at:%Y-%m-%d %H:%M:%S %Z}."
+        )
+        self.standing = standing
+
+
+class ApprovalExpired(StateError):
+    """The decision came after the deadline; `expired` stands."""
+
+    code = "approval_expired"
+
+    def __init__(self, approval_id: UUID, deadline: datetime) -> None:
+        super().__init__(
+            f"Approval {approval_id} expired at {deadline:%Y-%m-%d %H:%M:%S %Z}; the session ends "
+            "without an answer. Ask again with `radiant sessions rerun`."
+        )
+
+
+class ApprovalForbidden(StateError):
+    """This person may not decide this request."""
+
+    code = "approval_forbidden"
+
+    def __init__(self, approval_id: UUID, reason: str) -> None:
+        super().__init__(f"Approval {approval_id} cannot be decided by you: {reason}.")
+
+
+class ApprovalChanged(StateError):
+    """The text under review is not the one the reviewer read."""
+
+    code = "approval_changed"
+
+    def __init__(self, approval_id: UUID) -> None:
+        super().__init__(
+            f"Approval {approval_id} changed since you read it. Read it again with "
+            f"`radiant approvals show {approval_id}`."
+        )
+
+
+class DecisionAlreadyClaimed(StateError):
+    """Another run already carries this decision out."""
+
+    code = "decision_already_claimed"
+
+    def __init__(self, approval_id: UUID, run_id: str) -> None:
+        super().__init__(f"Approval {approval_id} is carried out by run {run_id} already.")
+        self.run_id = run_id
+
+
+class HeuristicNotFound(StateError):
+    """Unknown heuristic, or another tenant's: both read the same."""
+
+    code = "heuristic_not_found"
+
+    def __init__(self, heuristic_id: UUID) -> None:
+        super().__init__(f"No heuristic {heuristic_id}. List yours with `radiant grimoire list`.")

@@ -1,0 +1,1 @@
+"""Thin ops: read ids, call an adapter, call the domain, write, report metadata."""
