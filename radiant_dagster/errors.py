@@ -94,12 +94,18 @@ class LlmUnavailable(TransientError):
         kind: Short code, for instance ``rate_limited``, ``timeout``, ``connect``, ``http_503``.
         retry_after_seconds: What the provider asked for, None where it did not say.
         billed: True where the provider may have charged for the call.
+        fix: What the operator can do, with the setting's name, where one is known.
     """
 
     def __init__(
-        self, kind: str, *, retry_after_seconds: float | None = None, billed: bool = False
+        self,
+        kind: str,
+        *,
+        retry_after_seconds: float | None = None,
+        billed: bool = False,
+        fix: str = "",
     ) -> None:
-        super().__init__(f"The model call failed for now ({kind}).")
+        super().__init__(f"The model call failed for now ({kind}). {fix}".rstrip())
         self.code = kind
         self.retry_after_seconds = retry_after_seconds
         self.billed = billed
@@ -112,11 +118,13 @@ class LlmRejected(PermanentError):
         kind: Short code: ``authentication``, ``unknown_model``, ``context_window``,
             ``content_policy``, ``bad_request``, ``empty``, ``truncated``.
         fix: What the operator can do.
+        billed: True where the provider may have charged for the call all the same.
     """
 
-    def __init__(self, kind: str, fix: str = "") -> None:
+    def __init__(self, kind: str, fix: str = "", *, billed: bool = False) -> None:
         super().__init__(f"The model call was refused ({kind}). {fix}".rstrip())
         self.code = kind
+        self.billed = billed
 
 
 class EmbeddingUnavailable(TransientError):
