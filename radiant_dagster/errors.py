@@ -11,6 +11,7 @@ RadiantError
 ├── PermanentError          a rerun changes nothing
 │   ├── InvalidInput        names the field, the problem and the fix
 │   ├── ConfigurationError
+│   ├── ServerDied          one of the servers that `radiant up` started
 │   ├── LlmRejected
 │   ├── BudgetExceeded
 │   ├── QuorumNotReached
@@ -172,6 +173,27 @@ class ConfigurationError(PermanentError):
     def __init__(self, setting: str, problem: str, fix: str) -> None:
         super().__init__(f"{setting}: {problem}. {fix}")
         self.setting = setting
+
+
+class ServerDied(PermanentError):
+    """A server that we started did not come up, or ended by itself.
+
+    Args:
+        name: Which: postgres, valkey, worker.
+        exit_code: Its exit code, None where it runs but never answered.
+        log: Path of its log.
+        log_tail: The last lines of it; shown by the CLI, kept out of the message.
+    """
+
+    code = "server_died"
+
+    def __init__(self, name: str, exit_code: int | None, log: str, log_tail: str = "") -> None:
+        how = "did not answer in time" if exit_code is None else f"ended with code {exit_code}"
+        super().__init__(f"{name} {how}. Read {log}, mend the cause and run `radiant up` again.")
+        self.name = name
+        self.exit_code = exit_code
+        self.log = log
+        self.log_tail = log_tail
 
 
 class BudgetExceeded(PermanentError):

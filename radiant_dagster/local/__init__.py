@@ -1,0 +1,1 @@
+"""The embedded servers of one machine: Postgres, Valkey, and the processes of `radiant up`."""
