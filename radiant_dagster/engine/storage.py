@@ -1,0 +1,186 @@
+"""Dagster's Postgres storage for a process that runs many runs: one pool, events in groups.
+
+dagster-postgres opens a connection an event, or a pool for each of its three storages, and writes
+each event in two transactions while the step waits. In a worker that is most of a session's
+overhead. Here the three storages share one bounded pool, and events of steps are written behind
+the step's back by one thread, several at a time, in the order they happened.
+
+Invariants: a change of the run's status, an asset's event and any read through this storage wait
+until everything before them is written, so nobody in this process sees the log out of order and a
+run is never finished before its events are. What a killed process can lose is the last
+milliseconds of a step's events; the step then counts as not finished, as it would without.
+A failed write is raised to whoever writes next, as Dagster does.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as db
+from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
+from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.event_log import SqlEventLogStorageTable
+from dagster._serdes import ConfigurableClassData
+from dagster_postgres import (
+    DagsterPostgresStorage,
+    PostgresEventLogStorage,
+    PostgresRunStorage,
+    PostgresScheduleStorage,
+)
+from dagster_postgres.utils import create_pg_connection, pg_url_from_config
+from sqlalchemy.engine import Connection, Engine
+
+# Connections to Postgres that Dagster may hold in one process.
+MAX_CONNECTIONS = 3
+GROUP_SIZE = 200  # events in one INSERT
+MOST_WAITING = 2_000  # then writers wait for the database
+LINGER_SECONDS = 0.005  # lets a step's burst of events travel together
+RETRY_SECONDS = 0.5
+APPLICATION_NAME = "radiant-dagster"
+
+
+def pooled_engine(postgres_url: str) -> Engine:
+    """Return an engine whose pool never holds more than MAX_CONNECTIONS. It opens none yet."""
+    return db.create_engine(
+        postgres_url,
+        isolation_level="AUTOCOMMIT",
+        pool_size=MAX_CONNECTIONS,
+        max_overflow=0,
+        pool_timeout=30,
+        pool_recycle=1800,
+        pool_pre_ping=True,  # a restarted server must not fail the first event after it
+        connect_args={"application_name": APPLICATION_NAME},
+    )
+
+
+class _PooledRunStorage(PostgresRunStorage):
+    def share(self, engine: Engine) -> None:
+        self._engine = engine
+
+
+class _PooledScheduleStorage(PostgresScheduleStorage):
+    def share(self, engine: Engine) -> None:
+        self._engine = engine
+
+
+class GroupingEventLogStorage(PostgresEventLogStorage):
+    """Event log that writes steps' events in groups, behind the step's back."""
+
+    def share(self, engine: Engine) -> None:
+        """Use the process's engine, and start to group."""
+        self._waiting: deque[EventLogEntry] = deque()
+        self._changed = threading.Condition()
+        self._writing = threading.Lock()
+        self._writer: threading.Thread | None = None
+        self._closed = False
+        self._engine = engine
+
+    def store_event(self, event: EventLogEntry) -> None:
+        """Store an event now or within milliseconds, in order."""
+        if not _may_wait(event):
+            super().store_event(event)  # connects, which writes everything before it
+            return
+        with self._changed:
+            self._waiting.append(event)
+            crowded = len(self._waiting) >= MOST_WAITING
+            self._start_writer()
+            self._changed.notify()
+        if crowded:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write everything that waits; raises what the database raises."""
+        while self._waiting:
+            self._write_group()
+
+    def dispose(self) -> None:
+        """Write what waits and stop the writer."""
+        self.flush()
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        super().dispose()
+
+    @contextmanager
+    def _connect(self) -> Iterator[Connection]:
+        # Every statement of this storage passes here: readers see their own writes.
+        if getattr(self, "_waiting", None):
+            self.flush()
+        with create_pg_connection(self._engine) as connection:
+            yield connection
+
+    def _write_group(self) -> None:
+        with self._writing:
+            group = [self._waiting[i] for i in range(min(GROUP_SIZE, len(self._waiting)))]
+            if not group:
+                return
+            rows = [self._event_to_row(event) for event in group]
+            with create_pg_connection(self._engine) as connection:
+                connection.execute(SqlEventLogStorageTable.insert(), rows)
+            # Only now: a failed INSERT keeps its events, and order, for the next attempt.
+            for _ in group:
+                self._waiting.popleft()
+
+    def _start_writer(self) -> None:
+        if self._writer is None:
+            self._writer = threading.Thread(
+                target=self._write_forever, name="event log writer", daemon=True
+            )
+            self._writer.start()
+
+    def _write_forever(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if self._closed:
+                    return
+                self._changed.wait(LINGER_SECONDS)
+            try:
+                self.flush()
+            except Exception:  # noqa: BLE001 - stays queued; the next synchronous write raises it
+                threading.Event().wait(RETRY_SECONDS)
+
+
+def _may_wait(event: EventLogEntry) -> bool:
+    if not event.is_dagster_event:
+        return True
+    dagster_event = event.get_dagster_event()
+    return not (
+        dagster_event.is_job_event
+        or dagster_event.event_type in ASSET_EVENTS
+        or dagster_event.event_type in ASSET_CHECK_EVENTS
+    )
+
+
+class PooledPostgresStorage(DagsterPostgresStorage):
+    """`DagsterPostgresStorage` with one pool of MAX_CONNECTIONS and grouped events."""
+
+    def __init__(
+        self,
+        postgres_url: str,
+        should_autocreate_tables: bool = True,  # noqa: FBT001, FBT002 - Dagster's signature
+        inst_data: ConfigurableClassData | None = None,
+    ) -> None:
+        super().__init__(postgres_url, should_autocreate_tables, inst_data)
+        runs = _PooledRunStorage(postgres_url, should_autocreate_tables=False)
+        events = GroupingEventLogStorage(postgres_url, should_autocreate_tables=False)
+        schedules = _PooledScheduleStorage(postgres_url, should_autocreate_tables=False)
+        engine = pooled_engine(postgres_url)
+        for storage in (runs, events, schedules):
+            storage.share(engine)
+        self._run_storage, self._event_log_storage = runs, events
+        self._schedule_storage = schedules
+        self.engine = engine
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> "PooledPostgresStorage":
+        """Build it from the same configuration as Dagster's own class."""
+        return cls(
+            postgres_url=pg_url_from_config(config_value),
+            should_autocreate_tables=config_value.get("should_autocreate_tables", True),
+            inst_data=inst_data,
+        )
