@@ -1,0 +1,395 @@
+"""The gateway to language models: one request, one reply, every failure classified.
+
+This module holds the contract and the judging of replies. Two of the three transports are one plain
+HTTP client, ``llm_http.py``: ``proxy`` (a LiteLLM proxy or any OpenAI-compatible server) and
+``offline`` (the demo model). The third, ``sdk``, is ``llm_sdk.py``.
+
+Failures are told apart by status code first: class names and codes differ between providers, the
+proxy and the SDK for one and the same fault. Nothing of a prompt, answer or error body enters a
+message. The gateway never retries: the Governor must see every attempt that may cost money.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal, NoReturn, Protocol, cast
+from uuid import UUID
+
+from radiant_dagster.adapters.http_client import never
+from radiant_dagster.adapters.settings import Settings
+from radiant_dagster.domain.governor import (
+    OFFLINE_PREFIX,
+    cost_micro_usd,
+    counted_characters,
+    estimate_tokens,
+)
+from radiant_dagster.errors import (
+    ConfigurationError,
+    InvalidInput,
+    LlmRejected,
+    LlmUnavailable,
+)
+
+Transport = Literal["proxy", "sdk", "offline"]
+
+MAX_RETRY_AFTER_SECONDS = 3600.0
+METADATA_HEADERS = {"session_id": "X-Radiant-Session", "agent_id": "X-Radiant-Agent"}
+HEADER_VALUE = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
+
+CONTEXT_WINDOW = re.compile(
+    r"context_length_exceeded|ContextWindowExceeded|context (length|window)|too many tokens"
+    r"|prompt is too long",
+    re.IGNORECASE,
+)
+CONTENT_POLICY = re.compile(
+    r"content_policy_violation|ContentPolicyViolation|content_filter|content management policy"
+    r"|safety system",
+    re.IGNORECASE,
+)
+UNKNOWN_MODEL = re.compile(
+    r"model_not_found|invalid model|unknown model|no such model", re.IGNORECASE
+)
+FIXES = {
+    "authentication": "Check the key: LITELLM_API_KEY for a proxy, the provider's own for the SDK.",
+    "unknown_model": "Name a model the gateway serves; `radiant doctor` lists them.",
+    "context_window": "Shorten the prompt or its documents, or use a model with a larger window.",
+    "content_policy": "The provider's content policy refused it; rephrase the question.",
+    "bad_request": "The provider does not accept these parameters; see the proxy's log.",
+    "empty": "The model answered without text; use another model.",
+    "truncated": "The model used all of max_tokens without any text; raise max_tokens.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionRequest:
+    """One call to a model.
+
+    Args:
+        model: Name as the gateway knows it; its price must be known.
+        messages: ``role`` and ``content`` of each.
+        temperature: 0 to 2.
+        max_tokens: Upper bound of the answer, always sent.
+        timeout_seconds: For the whole call.
+        tenant_id: Sent in the tenant header.
+        idempotency_key: The same for a repetition of the same call.
+        json_schema_name: Name of the schema the answer must fit.
+        json_schema: The schema; answers are still to be checked, providers differ.
+        metadata: Ids only; ``session_id`` and ``agent_id`` become headers.
+    """
+
+    model: str
+    messages: tuple[dict[str, str], ...]
+    temperature: float
+    max_tokens: int
+    timeout_seconds: float
+    tenant_id: UUID
+    idempotency_key: str
+    json_schema_name: str | None = None
+    json_schema: Mapping[str, Any] | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a model answered.
+
+    Args:
+        text: Never empty.
+        model_used: What answered; differs from the request after a fallback, and starts with
+            ``offline-demo/`` where the demo model did.
+        prompt_tokens: As the provider counted them, else an upper bound.
+        completion_tokens: As the provider counted them, else an upper bound.
+        cost_micro_usd: The proxy's figure where it gave one, else by the price table.
+        cost_is_estimated: True where the provider told no usage.
+        finish_reason: ``stop``, ``length`` and so on.
+        call_id: The proxy's or provider's id of the call.
+        latency_ms: Wall time of the call.
+    """
+
+    text: str
+    model_used: str
+    prompt_tokens: int
+    completion_tokens: int
+    cost_micro_usd: int
+    cost_is_estimated: bool
+    finish_reason: str
+    call_id: str
+    latency_ms: int
+
+
+class LlmClient(Protocol):
+    """What ops need of a gateway."""
+
+    transport: Transport
+
+    def complete(
+        self, request: CompletionRequest, *, cancelled: Callable[[], bool] = never
+    ) -> Completion:
+        """Make one call, once.
+
+        Args:
+            request: The call.
+            cancelled: Asked every 100 ms; once true, the call is dropped on the wire.
+
+        Raises:
+            LlmUnavailable: Another try may help; says whether this one may be billed.
+            LlmRejected: Refused for good.
+            InvalidInput: The model's price is unknown; nothing was sent.
+            Cancelled: `cancelled` turned true.
+        """
+        ...
+
+    def check(self) -> None:
+        """Find out whether calls can work, without paying for one.
+
+        Raises:
+            ConfigurationError: Names the setting and the fix.
+            LlmUnavailable: The server does not answer now.
+        """
+        ...
+
+    def models(self) -> frozenset[str] | None:
+        """Return the names that may be asked for, None where that is not known."""
+        ...
+
+
+def retry_after_seconds(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Read how long the provider asks to wait.
+
+    LiteLLM's proxy passes an upstream's header on as ``llm_provider-retry-after`` only.
+
+    Args:
+        headers: Names in lower case.
+        now: For the form with a date (RFC 9110, 10.2.3).
+
+    Returns:
+        Seconds, 0 to 3600, or None.
+    """
+    for name in ("retry-after", "llm_provider-retry-after"):
+        value = headers.get(name, "").strip()
+        try:
+            seconds = float(value)
+        except ValueError:
+            try:
+                until = parsedate_to_datetime(value)
+            except ValueError:
+                continue
+            until = until if until.tzinfo else until.replace(tzinfo=UTC)
+            seconds = (until - now).total_seconds()
+        if seconds == seconds:  # not NaN
+            return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)
+    return None
+
+
+def rejected(kind: str, *, billed: bool = False) -> LlmRejected:
+    """Build the permanent error of a kind with its fix."""
+    return LlmRejected(kind, FIXES[kind], billed=billed)
+
+
+def raise_for_status(status: int, headers: Mapping[str, str], hint: str) -> NoReturn:
+    """Raise the error a failed call stands for.
+
+    Args:
+        status: HTTP status, anything but 200.
+        headers: Names in lower case.
+        hint: Error body or class name; only searched for known codes, never quoted.
+
+    Raises:
+        LlmUnavailable: 408, 429 and 5xx.
+        LlmRejected: Everything else.
+        ConfigurationError: A proxy without a database does not know the key.
+    """
+    wait = retry_after_seconds(headers, datetime.now(UTC))
+    if status == 429:
+        raise LlmUnavailable("rate_limited", retry_after_seconds=wait)
+    if status == 408:
+        raise LlmUnavailable("timeout", retry_after_seconds=wait, billed=True)
+    if status >= 500:
+        raise LlmUnavailable(f"http_{status}", retry_after_seconds=wait, billed=True)
+    if status in (401, 403):
+        raise rejected("authentication")
+    if "No connected db" in hint:
+        raise key_unknown()
+    if status == 413 or CONTEXT_WINDOW.search(hint):
+        raise rejected("context_window")
+    if CONTENT_POLICY.search(hint):
+        raise rejected("content_policy")
+    if status == 404 or UNKNOWN_MODEL.search(hint):
+        raise rejected("unknown_model")
+    raise rejected("bad_request")
+
+
+def key_unknown() -> ConfigurationError:
+    """Build the error for LiteLLM's odd answer to a wrong key where it has no database."""
+    return ConfigurationError(
+        "LITELLM_API_KEY",
+        "the proxy does not know this key, and has no database to look it up in",
+        "Use the proxy's master key, or give the proxy a DATABASE_URL.",
+    )
+
+
+def read_completion(
+    body: Mapping[str, Any],
+    request: CompletionRequest,
+    headers: Mapping[str, str],
+    *,
+    transport: Transport,
+    latency_ms: int,
+) -> Completion:
+    """Turn an OpenAI-shaped reply into a completion.
+
+    Args:
+        body: The parsed JSON.
+        request: What was asked; bounds the usage where the provider told none.
+        headers: Names in lower case.
+        transport: Demo answers are marked as such.
+        latency_ms: Wall time of the call.
+
+    Raises:
+        LlmRejected: No text: ``empty``, ``truncated`` or ``content_policy``.
+    """
+    choice = _first(body.get("choices"))
+    message = mapping(choice.get("message"))
+    finish = _word(choice.get("finish_reason"), "unknown")
+    text = _text(message.get("content"))
+    if not text.strip():
+        refused = finish == "content_filter" or bool(message.get("refusal"))
+        kind = "content_policy" if refused else "truncated" if finish == "length" else "empty"
+        raise rejected(kind, billed=True)
+    prompt_tokens, completion_tokens, estimated = _usage(mapping(body.get("usage")), request)
+    answered_by = _word(body.get("model"), request.model)
+    if transport == "offline" or body.get("radiant_offline") is True:
+        answered_by = OFFLINE_PREFIX + answered_by.rsplit("/", 1)[-1]
+    reported = _reported_cost(headers)
+    cost = cost_micro_usd(request.model, prompt_tokens, completion_tokens)
+    return Completion(
+        text=text,
+        model_used=answered_by,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        cost_micro_usd=cost if reported is None else reported,
+        cost_is_estimated=estimated and reported is None,
+        finish_reason=finish,
+        call_id=_word(headers.get("x-litellm-call-id") or body.get("id"), request.idempotency_key),
+        latency_ms=latency_ms,
+    )
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """Return a part of a reply if it is an object, else an empty one."""
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+
+
+def _first(value: object) -> Mapping[str, Any]:
+    items = cast("list[object]", value) if isinstance(value, list) else []
+    return mapping(items[0]) if items else {}
+
+
+def _word(value: object, otherwise: str) -> str:
+    """Return a short token of the reply that may be stored and logged."""
+    return value if isinstance(value, str) and HEADER_VALUE.fullmatch(value) else otherwise
+
+
+def _text(content: object) -> str:
+    if isinstance(content, str):
+        return content
+    parts = cast("list[object]", content) if isinstance(content, list) else []
+    texts = [mapping(part).get("text") for part in parts]
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _usage(usage: Mapping[str, Any], request: CompletionRequest) -> tuple[int, int, bool]:
+    """Return prompt tokens, completion tokens and whether they are only an upper bound."""
+    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    # A text cannot have cost nothing: usage of zeros is LiteLLM's way of not knowing.
+    if isinstance(prompt, int) and isinstance(completion, int) and prompt > 0 <= completion:
+        return prompt, completion, False
+    sent = sum(counted_characters(message["content"]) for message in request.messages)
+    return estimate_tokens(sent), request.max_tokens, True
+
+
+def _reported_cost(headers: Mapping[str, str]) -> int | None:
+    try:
+        micro = Decimal(headers.get("x-litellm-response-cost", "")) * 1_000_000
+    except InvalidOperation:
+        return None
+    if not micro.is_finite() or micro <= 0:
+        return None
+    return int(micro.to_integral_value(rounding="ROUND_CEILING"))
+
+
+def request_body(request: CompletionRequest) -> dict[str, Any]:
+    """Build the OpenAI-shaped parameters of a call."""
+    body: dict[str, Any] = {
+        "model": request.model,
+        "messages": list(request.messages),
+        "temperature": request.temperature,
+        "max_tokens": request.max_tokens,
+    }
+    if request.json_schema is not None:
+        body["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {
+                "name": request.json_schema_name or "answer",
+                "strict": True,
+                "schema": dict(request.json_schema),
+            },
+        }
+    return body
+
+
+def request_headers(request: CompletionRequest, tenant_header: str) -> dict[str, str]:
+    """Build the headers that say whose call it is.
+
+    Raises:
+        InvalidInput: Something in `metadata` is no id.
+    """
+    headers = {tenant_header: str(request.tenant_id), "Idempotency-Key": request.idempotency_key}
+    for key, header in METADATA_HEADERS.items():
+        if key in request.metadata:
+            headers[header] = request.metadata[key]
+    for header, value in headers.items():
+        if not HEADER_VALUE.fullmatch(value):
+            raise InvalidInput(header, "is no id", "Use up to 128 letters, digits and -_.:/ only.")
+    return headers
+
+
+def build_llm(settings: Settings) -> LlmClient:
+    """Build the gateway the settings ask for; nothing is contacted.
+
+    Raises:
+        ConfigurationError: The transport's URL is not set.
+    """
+    # Imported here, because both build on this module's contract.
+    from radiant_dagster.adapters.llm_http import HttpLlm
+
+    transport = settings.resolved_llm_transport
+    if transport == "sdk":
+        from radiant_dagster.adapters.llm_sdk import LiteLlmSdk
+
+        return LiteLlmSdk(tenant_header=settings.tenant_header)
+    if transport == "proxy":
+        if settings.litellm_proxy_url is None:
+            raise ConfigurationError(
+                "LITELLM_PROXY_URL",
+                "is not set, but RADIANT_LLM_TRANSPORT is proxy",
+                "Set it to the proxy's base URL, for instance http://127.0.0.1:4000.",
+            )
+        key = settings.litellm_api_key
+        return HttpLlm(
+            settings.litellm_proxy_url,
+            api_key=key.get_secret_value() if key else None,
+            tenant_header=settings.tenant_header,
+        )
+    if settings.offline_model_url is None:
+        raise ConfigurationError(
+            "RADIANT_OFFLINE_MODEL_URL",
+            "is not set and no other model is configured",
+            "Run `radiant up`, which starts the demo model, or set LITELLM_PROXY_URL.",
+        )
+    return HttpLlm(
+        settings.offline_model_url, tenant_header=settings.tenant_header, transport="offline"
+    )
