@@ -1,0 +1,24 @@
+"""The Celery worker that executes runs: `celery -A radiant_dagster.worker worker -P prefork`.
+
+A process boundary: it reads the environment and imports the definitions before the children are
+forked, so that they share them. It opens nothing itself.
+"""
+
+import os
+
+# Imported for its effect: the children find the definitions loaded.
+import radiant_dagster.definitions  # noqa: F401
+from radiant_dagster.adapters.settings import Settings
+from radiant_dagster.engine.celery_app import make_worker_app
+from radiant_dagster.errors import ConfigurationError
+
+_settings = Settings.load(os.environ)
+if _settings.broker_url is None:
+    raise ConfigurationError(
+        "RADIANT_BROKER_URL", "is not set", "Start the stack with `radiant up`, or set it."
+    )
+
+app = make_worker_app(
+    broker_url=_settings.broker_url.get_secret_value(),
+    dagster_home=os.environ.get("DAGSTER_HOME") or str(_settings.home / "dagster"),
+)
