@@ -23,7 +23,8 @@ RadiantError
     ├── SessionNotFound, ApprovalNotFound, HeuristicNotFound, TenantNotFound
     ├── SessionStateConflict
     ├── ApprovalAlreadyResolved, ApprovalExpired, ApprovalForbidden, ApprovalChanged
-    └── DecisionAlreadyClaimed
+    ├── DecisionAlreadyClaimed
+    └── StackAlreadyRunning
 
 A class takes data and builds its message. Messages carry ids, codes and names of settings; never
 prompt, answer, guidance, heuristic or identifier text, because they end in Dagster's event log.
@@ -367,3 +368,16 @@ class HeuristicNotFound(StateError):
 
     def __init__(self, heuristic_id: UUID) -> None:
         super().__init__(f"No heuristic {heuristic_id}. List yours with `radiant grimoire list`.")
+
+
+class StackAlreadyRunning(StateError):
+    """Another `radiant up` works on the same data folder."""
+
+    code = "stack_already_running"
+
+    def __init__(self, pid: int, home: str) -> None:
+        super().__init__(
+            f"The stack at {home} is running already (process {pid}). Use it, or end it with "
+            "`radiant down`."
+        )
+        self.pid = pid

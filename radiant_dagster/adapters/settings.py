@@ -139,6 +139,49 @@ class Settings(BaseSettings):
         description="Tenant of CLI commands that name none.",
     )
 
+    postgres_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        validation_alias=AliasChoices("RADIANT_POSTGRES_PORT", "postgres_port"),
+        description="Loopback port of the embedded Postgres. Unset: a free one, kept.",
+    )
+    valkey_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        validation_alias=AliasChoices("RADIANT_VALKEY_PORT", "valkey_port"),
+        description="Loopback port of the embedded Valkey. Unset: a free one, kept.",
+    )
+    dagster_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        validation_alias=AliasChoices("RADIANT_DAGSTER_PORT", "dagster_port"),
+        description="Loopback port of Dagster's webserver. Unset: a free one, kept.",
+    )
+    model_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        validation_alias=AliasChoices("RADIANT_MODEL_PORT", "model_port"),
+        description="Loopback port of the offline demo model. Unset: a free one, kept.",
+    )
+    code_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        validation_alias=AliasChoices("RADIANT_CODE_PORT", "code_port"),
+        description="Loopback port of Dagster's code server. Unset: a free one, kept.",
+    )
+    workers: int = Field(
+        4,
+        ge=1,
+        le=64,
+        validation_alias=AliasChoices("RADIANT_WORKERS", "workers"),
+        description="Runs that one machine executes at the same time (Celery worker processes).",
+    )
+
     @field_validator("dagster_url", "litellm_proxy_url", "cato_service_url", "offline_model_url")
     @classmethod
     def _http_url(cls, value: str | None) -> str | None:
@@ -177,16 +220,18 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     @classmethod
-    def load(cls, env: Mapping[str, str]) -> "Settings":
+    def load(cls, env: Mapping[str, str], *, stack: bool = True) -> "Settings":
         """Resolve all settings.
 
         Args:
             env: The process environment, ``os.environ`` everywhere but in tests.
+            stack: False leaves ``stack.json`` unread: for the commands that start, stop and reset
+                the stack, which must work beside a stale or damaged one.
 
         Raises:
             ConfigurationError: Names the setting, the problem and the fix.
         """
-        values: dict[str, Any] = {**_stack_values(env), **_source_database(env)}
+        values: dict[str, Any] = {**(_stack_values(env) if stack else {}), **_source_database(env)}
         values |= {key: value for key, value in env.items() if value != ""}
         try:
             return cls.model_validate(values)

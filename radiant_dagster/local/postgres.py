@@ -32,14 +32,19 @@ from radiant_dagster.local.home import (
     write_private,
 )
 from radiant_dagster.local.ports import LOOPBACK, assign_ports
-from radiant_dagster.local.processes import POLL_SECONDS, Child, Guard, spawn, stop
+from radiant_dagster.local.processes import (
+    POLL_SECONDS,
+    SERVER_ENVIRONMENT,
+    Child,
+    Guard,
+    spawn,
+    stop,
+)
 
 SUPERUSER = "postgres"
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 SOCKET_PATH_BYTES = 100  # the kernel's limit is 107 on Linux, 103 on macOS
-# Servers get nothing of our environment: no PG* setting, no key of the user's.
-SERVER_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 LOGIN_EXISTS = "select 1 from pg_roles where rolname = %s"
 DATABASE_EXISTS = "select 1 from pg_database where datname = %s"
@@ -72,7 +77,9 @@ class PostgresServer:
         return self.url(SUPERUSER, "postgres")
 
 
-def start_postgres(home: Path, port: int, *, guard: Guard, durable: bool = True) -> PostgresServer:
+def start_postgres(
+    home: Path, port: int, *, guard: Guard, durable: bool = True, log_dir: Path | None = None
+) -> PostgresServer:
     """Start the server, creating its data folder at the first start. Does not wait.
 
     Args:
@@ -80,6 +87,7 @@ def start_postgres(home: Path, port: int, *, guard: Guard, durable: bool = True)
         port: Free port on 127.0.0.1.
         guard: Ends the server where this process dies.
         durable: False trades safety against power cuts for speed; for tests.
+        log_dir: Folder of its log, by default ``<home>/logs``.
 
     Raises:
         ServerDied: initdb failed; carries its output.
@@ -87,7 +95,7 @@ def start_postgres(home: Path, port: int, *, guard: Guard, durable: bool = True)
     account = server_account()
     binaries = _binaries(home)
     data = home / "postgres"
-    logs = private_folder(home, "logs")
+    logs = log_dir or private_folder(home, "logs")
     if not (data / "PG_VERSION").exists():
         _initdb(home, binaries, durable=durable)
     sockets = server_folder(home, "run")

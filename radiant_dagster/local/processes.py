@@ -19,12 +19,15 @@ from radiant_dagster.local.home import PRESENT_ACCOUNT, Account
 
 POLL_SECONDS = 0.02
 TAIL_BYTES = 16_384
+# Servers get nothing of our environment: no PG* setting, no key of the user's.
+SERVER_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 
 class Guard:
     """Our end of the guard's pipe."""
 
-    def __init__(self) -> None:
+    def __init__(self, lock: int | None = None) -> None:
+        # With our lock's descriptor it keeps the data folder locked until its work is done.
         self._process = subprocess.Popen(
             [sys.executable, "-I", str(Path(guard.__file__))],
             stdin=subprocess.PIPE,
@@ -33,6 +36,7 @@ class Guard:
             start_new_session=True,
             cwd="/",
             env={},
+            pass_fds=() if lock is None else (lock,),
         )
 
     def watch(self, pid: int, stop_signal: int) -> None:
@@ -156,6 +160,16 @@ def _lives(child: Child) -> bool:
         return True
     child.guard.forget(child.pid)
     return False
+
+
+def end_group(group: int, *, grace_seconds: float = 5.0) -> None:
+    """End a process group that is not our child: ask, wait, SIGKILL."""
+    _signal_group(group, signal.SIGINT)
+    _signal_group(group, signal.SIGTERM)
+    deadline = time.monotonic() + grace_seconds
+    while group_members(group) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+    _signal_group(group, signal.SIGKILL)
 
 
 def _signal_group(group: int, number: int) -> None:
