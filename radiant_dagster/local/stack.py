@@ -2,18 +2,21 @@
 
 ::
 
-    postgres, valkey, model  ->  databases, migrations  ->  code, webserver, daemon, worker
-                                                             |
-                    stack.json written once all are healthy <-'
+    postgres, valkey, model -> databases, migrations -> code, worker -> webserver, daemon
+                                                                               |
+                                        stack.json, once all are healthy <-----'
 
 The manager owns `stack.lock`, `stack.json` and every process it started. Secrets reach processes
 by their environment or a pipe, never by a command line.
 """
 
 import contextlib
+import importlib.metadata
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -29,7 +32,7 @@ from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.errors import BrokerUnavailable, ConfigurationError, ServerDied
 from radiant_dagster.local.control import StackInfo, clear_record, write_record
 from radiant_dagster.local.dagster_home import code_location_loaded, write_dagster_home
-from radiant_dagster.local.home import prepare_home, private_folder
+from radiant_dagster.local.home import prepare_home, private_folder, write_private
 from radiant_dagster.local.lock import take_lock
 from radiant_dagster.local.plan import ALL, PORT_OF, Plan, ProcessName, command, make_plan
 from radiant_dagster.local.ports import LOOPBACK, accepts, assign_ports
@@ -47,6 +50,10 @@ STOP_ORDER: tuple[tuple[tuple[ProcessName, ...], float], ...] = (
     (("postgres",), 20.0),
 )
 DAGSTER_PROCESSES: tuple[ProcessName, ...] = ("code", "webserver", "daemon", "worker")
+# Without the code server they start with an error, and sensors tick late.
+NEEDS: dict[ProcessName, ProcessName] = {"webserver": "code", "daemon": "code"}
+# Superuser and reviewer: not for processes that run other people's jobs.
+NOT_FOR_PROCESSES = {"RADIANT_OWNER_DATABASE_URL", "RADIANT_REVIEW_DATABASE_URL"}
 MIGRATED_LOGINS = {"radiant": LOGIN_ROLES, "radiant_reviewer": ("radiant_review",)}
 END_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 # These two say nothing on a port; their last line of start-up is all there is.
@@ -166,7 +173,7 @@ class Stack:
                 self._home, self._ports["valkey"], guard=guard, log=logs / "valkey.log"
             )
         if "model" in plan.processes:
-            self._spawn("model", plan, cwd=self._home)
+            self._spawn("model", plan)
         if "postgres" in plan.processes:
             server = start_postgres(self._home, self._ports["postgres"], guard=guard, log_dir=logs)
             self._children["postgres"] = server.child
@@ -196,19 +203,63 @@ class Stack:
             _require_broker(plan.external["RADIANT_BROKER_URL"])
 
     def _start_dagster(self, plan: Plan) -> None:
-        names: list[ProcessName] = [name for name in plan.processes if name in DAGSTER_PROCESSES]
-        if names:
-            folder = write_dagster_home(self._home, self._ports.get("code", 0))
-            for name in names:
-                self._spawn(name, plan, cwd=folder)
+        """Start the code server, bring Dagster's tables up to date beside it, then the worker.
 
-    def _spawn(self, name: ProcessName, plan: Plan, *, cwd: Path) -> None:
+        The webserver and the daemon follow once the code server answers, see NEEDS.
+        """
+        names: list[ProcessName] = [name for name in plan.processes if name in DAGSTER_PROCESSES]
+        if not names:
+            return
+        write_dagster_home(self._home, self._ports.get("code", 0))
+        if "code" in names:
+            self._spawn("code", plan)
+        if "postgres" in plan.processes:
+            self._migrate_dagster()
+        for name in names:
+            if name not in self._children and NEEDS.get(name) not in names:
+                self._spawn(name, plan)
+
+    def _migrate_dagster(self) -> None:
+        # Left to themselves, all processes create the tables at once and some fail at it.
+        stamp = self._home / "dagster" / "tables"
+        version = importlib.metadata.version("dagster")
+        if stamp.exists() and stamp.read_text() == version:
+            return
+        child = spawn(
+            "dagster instance migrate",
+            [sys.executable, "-m", "dagster", "instance", "migrate"],
+            log=self._logs() / "migrate.log",
+            guard=self._running_guard(),
+            env=self._child_environment(),
+            cwd=self._home / "dagster",
+        )
+        try:
+            child.popen.wait(HEALTHY_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise ServerDied(child.name, None, str(child.log), child.log_tail()) from None
+        finally:
+            stop([child], grace_seconds=1.0)
+        if child.exit_code != 0:
+            raise ServerDied(child.name, child.exit_code, str(child.log), child.log_tail())
+        write_private(stamp, version)
+
+    def _spawn(self, name: ProcessName, plan: Plan) -> None:
+        self._children[name] = spawn(
+            name,
+            command(name, self._ports, self._home / "dagster", plan.workers),
+            log=self._logs() / f"{name}.log",
+            guard=self._running_guard(),
+            env=self._child_environment(),
+            # `python -m` makes its folder importable: a quiet one of our own.
+            cwd=private_folder(self._home, "dagster"),
+        )
+
+    def _child_environment(self) -> dict[str, str]:
         code = str(Path(radiant_dagster.__file__).parents[1])
         path = self._env.get("PYTHONPATH")
-        private = {"RADIANT_OWNER_DATABASE_URL", "RADIANT_REVIEW_DATABASE_URL"}
         env = {
             **self._env,
-            **{key: text for key, text in self._environment.items() if key not in private},
+            **self._environment,
             "DAGSTER_HOME": str(self._home / "dagster"),
             # The very code that runs here, installed or not.
             "PYTHONPATH": f"{code}{os.pathsep}{path}" if path else code,
@@ -216,16 +267,7 @@ class Stack:
             # litellm otherwise downloads its price map while it is imported.
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         }
-        for key in private:
-            env.pop(key, None)
-        self._children[name] = spawn(
-            name,
-            command(name, self._ports, self._home / "dagster", plan.workers),
-            log=self._logs() / f"{name}.log",
-            guard=self._running_guard(),
-            env=env,
-            cwd=cwd,
-        )
+        return {name: value for name, value in env.items() if name not in NOT_FOR_PROCESSES}
 
     def _wait_healthy(self, plan: Plan, on_progress: Progress) -> None:
         begun = time.monotonic()
@@ -233,7 +275,10 @@ class Stack:
         while waiting:
             self._raise_for_dead()
             for name in tuple(waiting):
-                if self._healthy(name):
+                if name not in self._children:
+                    if NEEDS[name] not in waiting:
+                        self._spawn(name, plan)
+                elif self._healthy(name):
                     waiting.remove(name)
                     seconds = time.monotonic() - begun
                     on_progress(f"{name} is ready{self._where(name)} ({seconds:.1f} s).")
