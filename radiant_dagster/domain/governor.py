@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from radiant_dagster.domain.heuristics import BLOCK_TOKENS, LIBRARIAN_RULES
 from radiant_dagster.domain.prices import PRICES, ModelPrice
 from radiant_dagster.domain.swarm import (
     AGENT_RULES,
@@ -27,11 +28,11 @@ SYNTHESIS_MAX_TOKENS = 4_096
 LIBRARIAN_MAX_TOKENS = 400
 # The Librarian reads 4,000 characters of the prompt and 6,000 of the response.
 LIBRARIAN_CHARACTERS = 10_000
-# Rules, JSON keys and a JSON schema around the text itself, and at most five heuristics of 840
-# characters for an agent.
-AGENT_EXTRA_CHARACTERS = len(AGENT_RULES) + 5 * 900 + 500
-SYNTHESIS_EXTRA_CHARACTERS = len(SYNTHESIS_RULES) + 2_500
-LIBRARIAN_EXTRA_CHARACTERS = 6_000
+# Rules, JSON keys and a JSON schema around the texts themselves, and the heuristics an agent is
+# offered. Doubled: our own English with its punctuation never counts more than that.
+AGENT_EXTRA_CHARACTERS = 2 * (len(AGENT_RULES) + 2 * BLOCK_TOKENS + 500)
+SYNTHESIS_EXTRA_CHARACTERS = 2 * (len(SYNTHESIS_RULES) + 1_500)
+LIBRARIAN_EXTRA_CHARACTERS = 2 * (len(LIBRARIAN_RULES) + 1_500)
 
 # The demo model answers in place of the model that was asked for, at that model's price, so that
 # budgets look as they will in production.
@@ -150,8 +151,9 @@ def estimate_session(
 
     Args:
         agents: The swarm.
-        prompt_characters: `counted_characters` of the question.
-        context_characters: `counted_characters` of documents and the caller's system prompt.
+        prompt_characters: `counted_characters` of the question as JSON, as it is sent.
+        context_characters: `counted_characters` of the documents as JSON and of the caller's
+            system prompt.
         synthesis_model: Model that writes the single answer.
         librarian_model: Model that distils a heuristic.
 
@@ -188,7 +190,6 @@ def estimate_session(
 
 
 def _answer_characters(agent: AgentConfig) -> int:
-    # Written by a model, so it cannot be longer than its tokens; another model's tokenizer may
-    # need up to twice as many for the same text. The synthesis shows the first 8,000 characters.
-    in_tokens = 2 * agent.max_tokens * CHARACTERS_PER_TOKEN
-    return min(2 * MAX_ANSWER_CHARACTERS_IN_SYNTHESIS, in_tokens) + 200
+    # Written by a model, so no longer than its tokens; English has at most about six characters a
+    # token. The synthesis shows the first 8,000 characters.
+    return min(2 * MAX_ANSWER_CHARACTERS_IN_SYNTHESIS, 6 * agent.max_tokens) + 200

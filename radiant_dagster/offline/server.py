@@ -1,0 +1,137 @@
+"""Serves the demo model over HTTP, in the shape of OpenAI's API."""
+
+import asyncio
+import contextlib
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from radiant_dagster.domain.governor import known_models
+from radiant_dagster.offline.answers import UnknownSchema, reply
+from radiant_dagster.offline.words import pick
+
+CHARACTERS_PER_TOKEN = 4
+HEADERS = {"x-radiant-offline": "1"}
+
+
+class BadRequest(Exception):
+    """The request is none this server understands; the message is safe to send."""
+
+
+def parse(body: bytes) -> dict[str, Any]:
+    """Read a chat request.
+
+    Raises:
+        BadRequest: With what is wrong.
+    """
+    try:
+        value = json.loads(body)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise BadRequest("the body is not a JSON object")
+    request = cast("dict[str, Any]", value)
+    messages = request.get("messages")
+    if not isinstance(messages, list) or not all(
+        isinstance(message, dict) for message in cast("list[object]", messages)
+    ):
+        raise BadRequest("messages is not a list of objects")
+    if not isinstance(request.get("model"), str):
+        raise BadRequest("model is missing")
+    if request.get("stream"):
+        raise BadRequest("the offline demo model does not stream")
+    return request
+
+
+def schema_name(request: Mapping[str, Any]) -> str | None:
+    """Return the name of the JSON schema a request asks for."""
+    wanted = request.get("response_format")
+    with contextlib.suppress(KeyError, TypeError):
+        return str(cast("Any", wanted)["json_schema"]["name"])
+    return None
+
+
+def completion(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer a parsed chat request.
+
+    Raises:
+        BadRequest: A schema is asked for that the demo model does not know.
+    """
+    messages = cast("list[Mapping[str, Any]]", request["messages"])
+    try:
+        text = reply(messages, schema_name(request))
+    except UnknownSchema as unknown:
+        raise BadRequest(f"the offline demo model has no answer of schema {unknown}") from None
+    limit = request.get("max_tokens")
+    room = limit * CHARACTERS_PER_TOKEN if isinstance(limit, int) and limit > 0 else len(text)
+    sent = sum(len(str(message.get("content", ""))) for message in messages)
+    text, whole = text[:room], len(text) <= room
+    usage = {
+        "prompt_tokens": -(-sent // CHARACTERS_PER_TOKEN),
+        "completion_tokens": -(-len(text) // CHARACTERS_PER_TOKEN),
+    }
+    digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+    return {
+        "id": f"chatcmpl-offline-{digest[:24]}",
+        "object": "chat.completion",
+        "created": 0,
+        "model": request["model"],
+        "radiant_offline": True,
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": text},
+                "finish_reason": "stop" if whole else "length",
+            }
+        ],
+        "usage": {**usage, "total_tokens": sum(usage.values())},
+    }
+
+
+def latency_seconds(request: Mapping[str, Any], fixed_ms: int | None) -> float:
+    """Return how long an answer takes: fixed, or 150 to 400 ms, the same for the same role."""
+    if fixed_ms is not None:
+        return fixed_ms / 1000
+    system = next(
+        (str(m.get("content")) for m in request["messages"] if m.get("role") == "system"), ""
+    )
+    return (150 + pick(system, 251)) / 1000
+
+
+def build_app(latency_ms: int | None = None) -> Starlette:
+    """Build the server.
+
+    Args:
+        latency_ms: Of every answer; None for 150 to 400 ms by role.
+    """
+
+    async def chat(request: Request) -> JSONResponse:
+        try:
+            parsed = parse(await request.body())
+            body = completion(parsed)
+        except BadRequest as error:
+            detail = {"message": str(error), "type": "invalid_request_error", "code": None}
+            return JSONResponse({"error": detail}, 400, HEADERS)
+        await asyncio.sleep(latency_seconds(parsed, latency_ms))
+        return JSONResponse(body, headers=HEADERS)
+
+    async def models(request: Request) -> JSONResponse:
+        listed = [{"id": name, "object": "model"} for name in sorted(known_models())]
+        return JSONResponse({"object": "list", "data": listed}, headers=HEADERS)
+
+    async def health(request: Request) -> JSONResponse:
+        return JSONResponse({"status": "ok", "model": "offline demo model"}, headers=HEADERS)
+
+    return Starlette(
+        routes=[
+            Route("/v1/chat/completions", chat, methods=["POST"]),
+            Route("/v1/models", models),
+            Route("/health", health),
+        ]
+    )

@@ -1,0 +1,200 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from radiant_dagster.adapters.price_table import rate, table
+from radiant_dagster.domain.governor import (
+    SYNTHESIS_MAX_TOKENS,
+    cost_micro_usd,
+    counted_characters,
+    estimate,
+    estimate_session,
+    estimate_tokens,
+    known_models,
+    price_of,
+)
+from radiant_dagster.domain.swarm import (
+    AgentConfig,
+    AgentResult,
+    InjectedHeuristic,
+    SwarmTask,
+    agent_messages,
+    synthesis_messages,
+)
+from radiant_dagster.errors import InvalidInput
+
+
+def agent(number: int, model: str = "gpt-4o", max_tokens: int = 1000) -> AgentConfig:
+    return AgentConfig(f"a{number}", "analyst", model, max_tokens=max_tokens)
+
+
+def test_a_call_costs_what_the_price_list_says() -> None:
+    # 1000 x $2.50 and 500 x $10.00 a million tokens
+    assert cost_micro_usd("gpt-4o", 1000, 500) == 2500 + 5000
+
+
+def test_a_fraction_of_a_micro_dollar_is_rounded_up() -> None:
+    assert cost_micro_usd("text-embedding-3-small", 1, 0) == 1
+    assert cost_micro_usd("gpt-4o", 0, 0) == 0
+
+
+def test_a_long_call_costs_the_long_rates() -> None:
+    short = cost_micro_usd("gemini-2.5-pro", 200_000, 0)
+    long = cost_micro_usd("gemini-2.5-pro", 200_001, 0)
+
+    assert (short, long) == (250_000, 500_003)
+
+
+def test_a_model_without_a_price_is_refused_with_the_field_and_the_fix() -> None:
+    with pytest.raises(InvalidInput, match="gpt-imaginary") as raised:
+        cost_micro_usd("gpt-imaginary", 1, 1)
+
+    assert raised.value.field == "model"
+    assert "gpt-4o" in raised.value.fix
+
+
+@pytest.mark.parametrize("model", ["openai/gpt-4o", "azure/gpt-4o", "offline-demo/gpt-4o"])
+def test_a_provider_prefix_does_not_hide_the_price(model: str) -> None:
+    assert price_of(model) == price_of("gpt-4o")
+
+
+def test_negative_usage_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="negative"):
+        cost_micro_usd("gpt-4o", -1, 5)
+
+
+def test_the_models_of_the_default_settings_are_known_and_embeddings_are_no_chat_models() -> None:
+    assert {"gpt-4o", "gpt-4o-mini"} <= known_models()
+    assert "text-embedding-3-small" not in known_models()
+
+
+# Tokens of cl100k, measured with LiteLLM's token counter.
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("The patient should be seen by a doctor before changing any dosage. " * 10, 121),
+        ("患者在改变任何药物剂量之前应当咨询医生。" * 10, 140),
+        ("xqzvkwjrpt" * 30, 157),
+        ("\U0001f9ec\U0001f9a0\U0001fa7a" * 50, 400),
+        ('{"a":[1,2,{"b":null}],"c":"\\n\\t"}' * 20, 320),
+    ],
+)
+def test_no_kind_of_text_has_more_tokens_than_the_estimate(text: str, tokens: int) -> None:
+    assert estimate_tokens(counted_characters(text)) >= tokens
+
+
+def test_plain_english_is_estimated_at_two_characters_a_token() -> None:
+    text = "please say what the team should do first "
+
+    assert counted_characters(text) == len(text)
+
+
+@given(st.text(), st.text())
+def test_counting_texts_apart_never_gives_more_than_together(first: str, second: str) -> None:
+    apart = counted_characters(first) + counted_characters(second)
+
+    assert apart <= counted_characters(first + second)
+
+
+@given(
+    st.sampled_from(["gpt-4o", "gpt-4o-mini", "gemini-2.5-pro", "claude-sonnet-4-5"]),
+    st.integers(0, 500_000),
+    st.integers(1, 32_768),
+    st.floats(0, 1),
+    st.floats(0, 1),
+)
+def test_no_call_within_its_bounds_costs_more_than_its_estimate(
+    model: str, characters: int, max_tokens: int, sent: float, answered: float
+) -> None:
+    reserved = estimate(characters, max_tokens, model)
+    prompt_tokens = int(estimate_tokens(characters) * sent)
+
+    assert cost_micro_usd(model, prompt_tokens, int(max_tokens * answered)) <= reserved
+
+
+def test_a_session_is_estimated_by_step_and_the_parts_add_up() -> None:
+    agents = [agent(1), agent(2, model="gpt-4o-mini"), agent(3, max_tokens=2000)]
+
+    found = estimate_session(agents, 400, 0, "gpt-4o", "gpt-4o-mini")
+
+    assert set(found.per_agent) == {"a1", "a2", "a3"}
+    assert found.per_agent["a2"] < found.per_agent["a1"] < found.per_agent["a3"]
+    parts = sum(found.per_agent.values()) + found.synthesis + found.librarian
+    assert found.total_micro_usd == parts
+
+
+def test_documents_and_a_longer_question_raise_every_agents_estimate() -> None:
+    small = estimate_session([agent(1)], 400, 0, "gpt-4o", "gpt-4o-mini")
+    documents = estimate_session([agent(1)], 400, 100_000, "gpt-4o", "gpt-4o-mini")
+    question = estimate_session([agent(1)], 20_000, 0, "gpt-4o", "gpt-4o-mini")
+
+    assert documents.per_agent["a1"] - small.per_agent["a1"] == 50_000 * 2.5
+    assert question.per_agent["a1"] > small.per_agent["a1"]
+    assert question.synthesis > small.synthesis
+
+
+def test_the_messages_really_sent_fit_the_sessions_estimate() -> None:
+    agents = [agent(number) for number in range(5)]
+    prompt = 'Should "the team" migrate\nthe database? ' * 20
+    # As much as is ever offered: five, 600 tokens of two characters in all.
+    heuristics = [
+        InjectedHeuristic(n, "do", "When, then. " * 10, "Do; so. " * 15) for n in range(1, 6)
+    ]
+    results = [
+        AgentResult(a.agent_id, "success", "A long answer, with commas. " * 180, role=a.role)
+        for a in agents
+    ]
+
+    found = estimate_session(
+        agents, counted_characters(json.dumps(prompt)), 0, "gpt-4o", "gpt-4o-mini"
+    )
+    sent = agent_messages(SwarmTask("t", prompt, {}), agents[0], heuristics)
+    merged = synthesis_messages(prompt, results)
+
+    for messages, max_tokens, reserved in (
+        (sent, 1000, found.per_agent["a0"]),
+        (merged, SYNTHESIS_MAX_TOKENS, found.synthesis),
+    ):
+        counted = sum(counted_characters(message["content"]) for message in messages)
+        assert estimate(counted, max_tokens, "gpt-4o") <= reserved
+
+
+def test_a_session_with_an_unknown_model_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="gpt-imaginary"):
+        estimate_session([agent(1)], 10, 0, "gpt-imaginary", "gpt-4o-mini")
+
+
+def test_the_generated_table_keeps_what_is_sold_by_the_token() -> None:
+    costs = {
+        "openai/gpt-x": {
+            "litellm_provider": "openai",
+            "mode": "chat",
+            "input_cost_per_token": 1.5e-07,
+            "output_cost_per_token": 6e-07,
+            "input_cost_per_token_above_200k_tokens": 3e-07,
+            "output_cost_per_token_above_200k_tokens": 1.2e-06,
+        },
+        "gpt-x-realtime": {
+            "litellm_provider": "openai",
+            "mode": "chat",
+            "input_cost_per_token": 1.0,
+        },
+        "free": {"litellm_provider": "openai", "mode": "chat", "input_cost_per_token": 0},
+        "drawing": {
+            "litellm_provider": "openai",
+            "mode": "image_generation",
+            "input_cost_per_token": 1.0,
+        },
+    }
+
+    assert list(table(costs)) == [
+        '    "gpt-x": ModelPrice(150000, 600000, 200000, 300000, 1200000),'
+    ]
+
+
+def test_rates_are_rounded_up_not_down() -> None:
+    assert rate(2.5e-06) == 2_500_000
+    assert rate(1.00000000001e-12) == 2
+    assert rate(None) == 0
