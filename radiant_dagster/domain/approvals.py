@@ -9,9 +9,10 @@ senior. The clock is an argument: the adapter reads the database's clock after i
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from radiant_dagster.errors import (
@@ -127,6 +128,20 @@ def judge_vote(request: PendingApproval, vote: Vote, *, now: datetime) -> Verdic
 def payload_hash(draft: str) -> bytes:
     """Return the SHA-256 that binds a decision to the text under review."""
     return hashlib.sha256(draft.encode()).digest()
+
+
+# The hash of a request whose reviewer saw the agents' answers and no draft.
+NO_DRAFT = hashlib.sha256(b"").digest()
+
+
+def require_reviewed_text(decision: Mapping[str, Any], draft: str | None) -> None:
+    """Refuse to release a draft that is not the text the reviewer approved.
+
+    Raises:
+        ApprovalChanged: The stored draft has another hash.
+    """
+    if payload_hash(draft or "") != bytes(decision["payload_sha256"]):
+        raise ApprovalChanged(decision["approval_id"])
 
 
 def may_escalate(on_timeout: str, escalated_at: datetime | None) -> bool:

@@ -8,6 +8,7 @@ The diagram is the table ALLOWED below; adapters refuse every other change of st
 calls neither clock nor database.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,21 +32,24 @@ SessionStatus = Literal[
 ]
 TERMINAL: frozenset[str] = frozenset({"completed", "rejected", "expired", "failed", "cancelled"})
 
-# Where each status may be entered from. A status may be re-entered by a retried or re-executed
-# step, hence each allows itself; `failed` may run again because re-execution from failure mends it.
+# Where each status may be entered from. A retried or re-executed step may enter its status again,
+# and every status may be entered from `failed`, because re-execution from failure goes on there.
 ALLOWED: Mapping[str, frozenset[str]] = {
     "running": frozenset({"created", "running", "failed"}),
-    "synthesised": frozenset({"running", "synthesised"}),
-    "awaiting_review": frozenset({"synthesised", "awaiting_review", "concluding"}),
+    "synthesised": frozenset({"running", "synthesised", "failed"}),
+    "awaiting_review": frozenset({"synthesised", "awaiting_review", "concluding", "failed"}),
     "concluding": frozenset({"synthesised", "awaiting_review", "concluding", "failed"}),
-    "completed": frozenset({"concluding", "completed"}),
-    "rejected": frozenset({"concluding", "rejected"}),
-    "expired": frozenset({"concluding", "expired"}),
+    "completed": frozenset({"concluding", "completed", "failed"}),
+    "rejected": frozenset({"concluding", "rejected", "failed"}),
+    "expired": frozenset({"concluding", "expired", "failed"}),
     "failed": frozenset({"created", "running", "synthesised", "concluding", "failed"}),
     "cancelled": frozenset(
         {"created", "running", "synthesised", "awaiting_review", "concluding", "cancelled"}
     ),
 }
+
+# How a scrubbed identifier looks in a reviewer's text, e.g. [PERSON_1].
+PLACEHOLDER = re.compile(r"\[[A-Z][A-Z0-9_]*_\d+\]")
 
 MAX_PROMPT_CHARACTERS = 32_000  # about 8k tokens: leaves room for answers in a 32k context
 MAX_CONTEXT_CHARACTERS = 200_000
@@ -75,6 +79,11 @@ class DomainPolicy:
     review_stage: Literal["draft", "answers"]
     similarity_floor_raise: float
     auto_promote: bool
+
+    def drafts_before_review(self, *, requested: bool) -> bool:
+        """Tell whether the draft is written before anybody looks."""
+        reviewed_for_sure = self.approval_required or requested
+        return self.review_stage == "draft" or not reviewed_for_sure
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,3 +219,43 @@ def final_outcome(verdict: str | None) -> SessionStatus:
     if verdict is None or verdict in ("approved", "modified"):
         return "completed"
     return "expired" if verdict == "expired" else "rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What a decision makes of a draft.
+
+    Args:
+        text: The answer that is handed out, None where there is none (yet).
+        note: Code shown beside it: ``redactions_left`` or ``edited``.
+        needs_draft: A (new) draft has to be written first.
+        review_again: That draft goes to review, since nobody has read it.
+    """
+
+    text: str | None = None
+    note: str | None = None
+    needs_draft: bool = False
+    review_again: bool = False
+
+
+def release(
+    *, verdict: str | None, draft: str | None, draft_reviewed: bool, edited_text: str | None
+) -> Release:
+    """Decide what is handed out.
+
+    Args:
+        verdict: The standing decision, None where nobody was asked.
+        draft: The stored draft, None where there is none yet.
+        draft_reviewed: False where the reviewer saw the agents' answers only.
+        edited_text: The reviewer's own text.
+    """
+    if verdict in ("rejected", "expired"):
+        return Release()
+    if verdict == "modified":
+        if edited_text is None:
+            return Release(needs_draft=True, review_again=True)
+        left = PLACEHOLDER.search(edited_text) is not None
+        return Release(text=edited_text, note="redactions_left" if left else "edited")
+    if draft is None or (verdict == "approved" and not draft_reviewed):
+        return Release(needs_draft=True)
+    return Release(text=draft)

@@ -1,1 +1,148 @@
-"""Thin Dagster resources over the adapters."""
+"""What ops ask for: the database, the models, the embeddings, the safety checks.
+
+Connection strings and keys are read from the process environment when a run starts, never put in
+resource fields, because Dagit shows fields. The objects behind are made once a process and after
+the fork: an embedding model takes half a second to load and connections are counted.
+"""
+
+import os
+from functools import cache
+
+import dagster as dg
+from pydantic import Field, PrivateAttr
+
+from radiant_dagster.adapters.cato import Cato, build_cato
+from radiant_dagster.adapters.embeddings import EmbeddingModel, build_embeddings
+from radiant_dagster.adapters.llm import LlmClient, build_llm
+from radiant_dagster.adapters.postgres import Database
+from radiant_dagster.adapters.settings import Settings
+from radiant_dagster.domain.phi import Detector, RuleDetector
+from radiant_dagster.errors import ConfigurationError
+
+POOL_SIZE = 3  # a worker process holds at most 6 connections: 3 of ours, 3 of Dagster's
+
+
+@cache
+def process_settings() -> Settings:
+    """Return the settings of this process."""
+    return Settings.load(os.environ)
+
+
+@cache
+def process_database(url: str, pool_size: int) -> Database:
+    """Return this process' one pool for a URL."""
+    return Database(url, pool_size=pool_size)
+
+
+@cache
+def process_llm() -> LlmClient:
+    """Return this process' one model client."""
+    return build_llm(process_settings())
+
+
+@cache
+def process_embeddings() -> EmbeddingModel:
+    """Return this process' one embedding model."""
+    return build_embeddings(process_settings())
+
+
+@cache
+def process_cato() -> Cato:
+    """Return this process' one Cato client, whose breaker remembers failures."""
+    return build_cato(process_settings())
+
+
+@cache
+def process_detector() -> Detector:
+    """Return this process' one PHI detector."""
+    return RuleDetector()
+
+
+class DatabaseResource(dg.ConfigurableResource):
+    """The RADIANT database: sessions, approvals and the Grimoire, isolated by tenant."""
+
+    pool_size: int = Field(
+        default=POOL_SIZE,
+        description="Most connections one worker process holds to it. A connection is held for "
+        "single statements, never across a model call, so three serve 32 agents.",
+    )
+    _database: Database = PrivateAttr()
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Find the URL; opens nothing yet."""
+        url = process_settings().database_url
+        if url is None:
+            raise ConfigurationError(
+                "RADIANT_DATABASE_URL",
+                "is not set and no embedded stack runs",
+                "Start one with `radiant up`, or set it.",
+            )
+        self._database = process_database(url.get_secret_value(), self.pool_size)
+
+    @property
+    def database(self) -> Database:
+        """The pool."""
+        return self._database
+
+
+class ModelsResource(dg.ConfigurableResource):
+    """The language models, through a LiteLLM proxy, the LiteLLM SDK or the offline demo model."""
+
+    max_retries: int = Field(
+        default=2,
+        description="How often a model call is repeated after a passing fault (429, 5xx, "
+        "time-out). Keep the proxy's own retries at 0, else they multiply.",
+    )
+    call_timeout_seconds: float = Field(
+        default=60.0,
+        description="Longest single model call in seconds; the swarm's deadline may cut it "
+        "shorter. 60 is the source design's.",
+    )
+
+    @property
+    def client(self) -> LlmClient:
+        """The transport that the settings select."""
+        return process_llm()
+
+    @property
+    def synthesis_model(self) -> str:
+        """Model that writes the single answer (RADIANT_SYNTHESIS_MODEL)."""
+        return process_settings().synthesis_model
+
+    @property
+    def librarian_model(self) -> str:
+        """Model that distils heuristics (RADIANT_LIBRARIAN_MODEL)."""
+        return process_settings().librarian_model
+
+
+class EmbeddingsResource(dg.ConfigurableResource):
+    """The embedding model that prompts and heuristic triggers are compared with."""
+
+    @property
+    def model(self) -> EmbeddingModel:
+        """The model that RADIANT_EMBEDDING_MODEL names."""
+        return process_embeddings()
+
+
+class SafetyResource(dg.ConfigurableResource):
+    """Cato's checks and the PHI detector; both fail closed."""
+
+    @property
+    def cato(self) -> Cato:
+        """The service at CATO_SERVICE_URL, or the embedded rules."""
+        return process_cato()
+
+    @property
+    def detector(self) -> Detector:
+        """Finds the identifiers that are scrubbed before review and storage."""
+        return process_detector()
+
+
+def build_resources() -> dict[str, dg.ConfigurableResource]:
+    """Return every resource by the name that ops ask for."""
+    return {
+        "database": DatabaseResource(),
+        "models": ModelsResource(),
+        "embeddings": EmbeddingsResource(),
+        "safety": SafetyResource(),
+    }

@@ -1,1 +1,1 @@
-"""Sensors: what Dagster watches."""
+"""What Dagster watches: decisions that wait for a run, deadlines, runs that ended badly."""

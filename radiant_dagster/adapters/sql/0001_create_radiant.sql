@@ -101,6 +101,8 @@ create table radiant.agent_run (
     finish_reason text,
     safety_passed boolean,
     cited integer[] not null default '{}',
+    run_id text,                                 -- the Dagster run of the newest attempt
+    deadline_at timestamptz,                     -- of that run's swarm
     started_at timestamptz,
     finished_at timestamptz,
     primary key (tenant_id, session_id, agent_id),
@@ -263,16 +265,6 @@ create table radiant.librarian_decision (
     foreign key (tenant_id, session_id) references radiant.session
 );
 
-create table radiant.step_value (                -- what ops hand each other: ids, never content
-    run_id text not null,
-    step_key text not null,
-    output_name text not null,
-    mapping_key text not null default '',
-    value jsonb not null,
-    created_at timestamptz not null default clock_timestamp(),
-    primary key (run_id, step_key, output_name, mapping_key)
-);
-
 -- Row-level security on every table that belongs to a tenant.
 do $$
 declare item record;
@@ -337,7 +329,6 @@ grant select (tenant_id, id, status, domain, dagster_run_id, conclude_run_id, co
 grant update (status, failure_code, failure_message, ended_at) on radiant.session
     to radiant_dispatch;
 grant insert on radiant.audit to radiant_dispatch;
-grant select, insert, update, delete on radiant.step_value to radiant_dispatch;
 create policy dispatch_tenant on radiant.tenant for select to radiant_dispatch using (true);
 create policy dispatch_request on radiant.approval_request to radiant_dispatch
     using (true) with check (true);

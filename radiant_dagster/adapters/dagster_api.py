@@ -1,0 +1,150 @@
+"""Dagster's GraphQL API over HTTP: launch, look at and terminate runs.
+
+A launch is a request, not a right: run config carries ids only, and the claim in the database
+decides what a run may do. Nothing of Dagster is imported here.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import urllib3
+
+from radiant_dagster.errors import DagsterUnavailable
+
+REPOSITORY = {
+    "repositoryLocationName": "radiant_dagster",
+    "repositoryName": "__repository__",
+}
+LAUNCH = """
+mutation Launch($params: ExecutionParams!) {
+  launchRun(executionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on RunConfigValidationInvalid { errors { message } }
+    ... on PythonError { className }
+    ... on UnauthorizedError { message }
+    ... on JobNotFoundError { message }
+  }
+}
+"""
+TERMINATE = """
+mutation Terminate($runId: String!) {
+  terminateRun(runId: $runId) { __typename ... on PythonError { className } }
+}
+"""
+RUN = """
+query Run($runId: ID!) {
+  runOrError(runId: $runId) { __typename ... on Run { status startTime endTime } }
+}
+"""
+VERSION = "query { version }"
+LOCATIONS = """
+query { workspaceOrError { __typename ... on Workspace {
+  locationEntries { name loadStatus locationOrLoadError { __typename } } } } }
+"""
+DAEMONS = """
+query { instance { daemonHealth { allDaemonStatuses { daemonType healthy required } } } }
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """Dagster's view of a run; times in seconds since the epoch, None where not reached."""
+
+    status: str
+    started: float | None
+    ended: float | None
+
+
+class DagsterApi:
+    """A small GraphQL client.
+
+    Args:
+        url: Base URL of the webserver.
+        public_url: The same as people reach it, for links.
+    """
+
+    def __init__(self, url: str, *, public_url: str | None = None) -> None:
+        self._url = url
+        self._public_url = public_url or url
+        self._http = urllib3.PoolManager(timeout=urllib3.Timeout(connect=3, read=30), retries=False)
+
+    def run_link(self, run_id: str) -> str:
+        """Return the page of a run in Dagit."""
+        return f"{self._public_url}/runs/{run_id}"
+
+    def launch_think_tank(self, tenant_id: UUID, session_id: UUID) -> str:
+        """Launch a session's first job and return the run id.
+
+        Raises:
+            DagsterUnavailable: The webserver is away or refused.
+        """
+        config = {
+            "ops": {
+                "open_session": {
+                    "config": {"tenant_id": str(tenant_id), "session_id": str(session_id)}
+                }
+            }
+        }
+        tags = {"radiant/session_id": str(session_id), "radiant/tenant_id": str(tenant_id)}
+        return self._launch("think_tank", config, tags)
+
+    def _launch(self, job: str, config: dict[str, Any], tags: dict[str, str]) -> str:
+        params = {
+            "selector": {**REPOSITORY, "jobName": job},
+            "runConfigData": json.dumps(config),
+            "executionMetadata": {"tags": [{"key": k, "value": v} for k, v in tags.items()]},
+        }
+        result = self._query(LAUNCH, {"params": params})["launchRun"]
+        if result["__typename"] != "LaunchRunSuccess":
+            raise DagsterUnavailable(
+                self._url, f"launch of {job} refused ({result['__typename']})"
+            )
+        return result["run"]["runId"]
+
+    def terminate(self, run_id: str) -> bool:
+        """Ask a run to stop; False where it had ended or is unknown."""
+        result = self._query(TERMINATE, {"runId": run_id})["terminateRun"]
+        return result["__typename"] == "TerminateRunSuccess"
+
+    def run_state(self, run_id: str) -> RunState | None:
+        """Return a run's state, None where Dagster does not know it."""
+        run = self._query(RUN, {"runId": run_id})["runOrError"]
+        if run["__typename"] != "Run":
+            return None
+        return RunState(run["status"], run["startTime"], run["endTime"])
+
+    def version(self) -> str:
+        """Return the webserver's Dagster version; raises DagsterUnavailable where it is away."""
+        return self._query(VERSION, {})["version"]
+
+    def location_loaded(self) -> bool:
+        """Tell whether our code location is loaded without an error."""
+        entries = self._query(LOCATIONS, {})["workspaceOrError"].get("locationEntries", [])
+        return any(
+            entry["name"] == REPOSITORY["repositoryLocationName"]
+            and entry["loadStatus"] == "LOADED"
+            and (entry["locationOrLoadError"] or {}).get("__typename") == "RepositoryLocation"
+            for entry in entries
+        )
+
+    def unhealthy_daemons(self) -> list[str]:
+        """Return the types of required daemons that are not healthy, e.g. ``SENSOR``."""
+        health = self._query(DAEMONS, {})["instance"]["daemonHealth"]["allDaemonStatuses"]
+        return [d["daemonType"] for d in health if d["required"] and not d["healthy"]]
+
+    def _query(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        try:
+            response = self._http.request(
+                "POST", f"{self._url}/graphql", json={"query": query, "variables": variables}
+            )
+            if response.status != 200:
+                raise DagsterUnavailable(self._url, f"HTTP {response.status}")
+            data = response.json().get("data")
+        except (urllib3.exceptions.HTTPError, json.JSONDecodeError) as error:
+            raise DagsterUnavailable(self._url, type(error).__name__) from None
+        if not isinstance(data, dict):
+            raise DagsterUnavailable(self._url, "it answered with an error")
+        return data

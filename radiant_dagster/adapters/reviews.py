@@ -1,0 +1,99 @@
+"""Puts a draft in front of a reviewer: scrub the whole bundle, then store the request.
+
+Scrubbing fails closed. Where the detector is missing or breaks, the request is stored with
+nothing to read (`withheld`), so that no raw text reaches a reviewer and the session still ends.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from radiant_dagster.adapters import approvals, sessions
+from radiant_dagster.adapters.postgres import Cursor
+from radiant_dagster.domain.phi import Detector, scrub_bundle
+
+
+def scrubbed_review(
+    detector: Detector, session: Mapping[str, Any], agents: Sequence[Mapping[str, Any]], draft: str
+) -> tuple[dict[str, Any], bool]:
+    """Return what a reviewer may read, and whether it had to be withheld.
+
+    Args:
+        detector: Finds identifiers.
+        session: The session's row.
+        agents: Its agents' rows.
+        draft: The text under review, empty where only the answers are reviewed.
+
+    Returns:
+        The review document (prompt, draft, answers by agent, facts) and the withheld flag.
+    """
+    facts: dict[str, Any] = {
+        "swarm_status": session["swarm_status"],
+        "missing_agents": session["missing_agents"],
+        "cato_verdict": session["cato_verdict"],
+        "cato_reasons": list(session["cato_reasons"]),
+        "offline_demo": session["offline_demo"],
+        "agents": [
+            {"agent_id": row["agent_id"], "role": row["role"], "status": row["status"]}
+            for row in agents
+        ],
+    }
+    fields = {"prompt": session["prompt"], "draft": draft}
+    fields |= {
+        f"answer:{row['agent_id']}": row["response"]
+        for row in agents
+        if row["status"] == "success" and row["response"]
+    }
+    try:
+        bundle = scrub_bundle(fields, detector)
+    except Exception as error:  # noqa: BLE001 - any fault of a detector means: show nothing
+        return {**facts, "withheld_because": type(error).__name__}, True
+    answers = {
+        key.removeprefix("answer:"): text
+        for key, text in bundle.fields.items()
+        if key.startswith("answer:")
+    }
+    return {
+        **facts,
+        "prompt": bundle.fields["prompt"],
+        "draft": bundle.fields["draft"],
+        "answers": answers,
+        "scrubbed": dict(bundle.counts),
+    }, False
+
+
+def submit(
+    cursor: Cursor,
+    tenant_id: UUID,
+    approval_id: UUID,
+    session: Mapping[str, Any],
+    detector: Detector,
+    *,
+    draft: str,
+    reasons: Sequence[str],
+    attempt: int,
+) -> tuple[UUID, bool]:
+    """Store an approval request and move the session to `awaiting_review`.
+
+    Args:
+        approval_id: Used where this attempt has no request yet.
+        attempt: 1 for the first draft; a repeat of the same attempt changes nothing.
+
+    Returns:
+        The request's id and whether its text is withheld.
+    """
+    agents = sessions.agent_rows(cursor, tenant_id, session["id"])
+    review, withheld = scrubbed_review(detector, session, agents, draft)
+    stored = approvals.request_approval(
+        cursor,
+        tenant_id,
+        approval_id,
+        session,
+        attempt=attempt,
+        draft=draft,
+        review=review,
+        withheld=withheld,
+        reasons=reasons,
+    )
+    sessions.advance(cursor, tenant_id, session["id"], "awaiting_review")
+    return stored, withheld

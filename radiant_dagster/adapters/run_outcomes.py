@@ -1,0 +1,61 @@
+"""Carries the end of a Dagster run over to its session, by run id, over all tenants."""
+
+from typing import Any
+
+from radiant_dagster.adapters import audit
+from radiant_dagster.adapters.postgres import Database
+
+MARK_FAILED = """
+    update radiant.session
+    set status = 'failed', failure_code = 'run_failed', ended_at = clock_timestamp(),
+        failure_message = 'The Dagster run ended without an answer; see the run in Dagit.'
+    where (dagster_run_id = %(run)s or conclude_run_id = %(run)s)
+      and status in ('created', 'running', 'synthesised', 'concluding')
+    returning tenant_id, id
+"""
+MARK_CANCELLED = """
+    update radiant.session set status = 'cancelled', ended_at = clock_timestamp()
+    where (dagster_run_id = %(run)s or conclude_run_id = %(run)s)
+      and status in ('created', 'running', 'synthesised', 'awaiting_review', 'concluding')
+    returning tenant_id, id
+"""
+CANCEL_APPROVALS = """
+    update radiant.approval_request set state = 'cancelled', version = version + 1
+    where tenant_id = %s and session_id = %s and state = 'pending'
+"""
+
+
+def mark_failed(database: Database, run_id: str) -> int:
+    """Mark the session of a failed run, unless it ended or waits for a person already.
+
+    Returns:
+        How many sessions changed, 0 or 1.
+    """
+    return len(_mark(database, MARK_FAILED, run_id, "session.failed"))
+
+
+def mark_cancelled(database: Database, run_id: str) -> int:
+    """Mark the session of a terminated run and cancel its pending approval.
+
+    Returns:
+        How many sessions changed, 0 or 1.
+    """
+    return len(_mark(database, MARK_CANCELLED, run_id, "session.cancelled"))
+
+
+def _mark(database: Database, statement: str, run_id: str, action: str) -> list[dict[str, Any]]:
+    with database.system_transaction("radiant_dispatch") as cursor:
+        cursor.execute(statement, {"run": run_id})
+        rows = [dict(row) for row in cursor.fetchall()]
+        for row in rows:
+            if statement is MARK_CANCELLED:
+                cursor.execute(CANCEL_APPROVALS, (row["tenant_id"], row["id"]))
+            audit.record(
+                cursor,
+                row["tenant_id"],
+                actor="system:dagster",
+                action=action,
+                session_id=row["id"],
+                detail={"run_id": run_id},
+            )
+    return rows

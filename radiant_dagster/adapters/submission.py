@@ -1,0 +1,115 @@
+"""Takes a session in: everything that can be wrong is found here, before anything is stored.
+
+Used by the CLI, by the API and by the Launchpad's inline prompts, so that all refuse alike.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from radiant_dagster.adapters import sessions, tenants
+from radiant_dagster.adapters.llm import LlmClient
+from radiant_dagster.adapters.postgres import Database
+from radiant_dagster.adapters.settings import Settings
+from radiant_dagster.domain.governor import SessionEstimate, estimate_session
+from radiant_dagster.domain.sessions import SessionRequest, validate_request
+from radiant_dagster.domain.swarm import AgentConfig
+from radiant_dagster.errors import InvalidInput
+
+KNOWN_TOOLS: frozenset[str] = frozenset()  # no tool is installed yet, so any name is refused
+
+
+def prepare(
+    database: Database,
+    settings: Settings,
+    tenant_id: UUID,
+    *,
+    prompt: str,
+    domain: str,
+    user_id: str,
+    panel: str = "default",
+    agents: tuple[AgentConfig, ...] | None = None,
+    require_approval: bool = False,
+    context: Mapping[str, Any] | None = None,
+    system_prompt: str | None = None,
+) -> tuple[SessionRequest, SessionEstimate]:
+    """Check a request and say what it can cost at most. Stores nothing.
+
+    Args:
+        panel: Name of a stored panel, used where `agents` is None.
+        agents: The swarm, where the caller brings its own.
+
+    Raises:
+        InvalidInput: Names the field, the problem and the fix.
+    """
+    with database.tenant_transaction(tenant_id) as cursor:
+        policies = tenants.domain_policies(cursor, tenant_id)
+        if not policies:
+            # Another tenant's id and an unknown one answer alike: row-level security shows nothing.
+            raise InvalidInput("tenant_id", "is unknown", "See `radiant tenants list`.")
+        swarm = agents if agents is not None else tenants.panel_agents(cursor, tenant_id, panel)
+    request = SessionRequest(
+        prompt=prompt,
+        domain=domain,
+        user_id=user_id,
+        agents=swarm,
+        require_approval=require_approval,
+        context=context or {},
+        system_prompt=system_prompt,
+    )
+    validate_request(request, domains=frozenset(policies), known_tools=KNOWN_TOOLS)
+    estimate = estimate_session(
+        swarm,
+        len(prompt) + len(system_prompt or ""),
+        sum(len(str(value)) for value in request.context.values()),
+        settings.synthesis_model,
+        settings.librarian_model,
+    )
+    return request, estimate
+
+
+def require_models(llm: LlmClient, request: SessionRequest, settings: Settings) -> None:
+    """Refuse models that the gateway does not serve, where it tells which it serves.
+
+    Raises:
+        InvalidInput: Names the agent and the models there are.
+        ConfigurationError, LlmUnavailable: The gateway cannot be used at all.
+    """
+    llm.check()
+    served = llm.models()
+    if served is None:
+        return
+    wanted = {f"agents[{n}].model": agent.model for n, agent in enumerate(request.agents)}
+    wanted |= {
+        "RADIANT_SYNTHESIS_MODEL": settings.synthesis_model,
+        "RADIANT_LIBRARIAN_MODEL": settings.librarian_model,
+    }
+    for field, model in wanted.items():
+        if model not in served:
+            some = ", ".join(sorted(served)[:8])
+            raise InvalidInput(
+                field, f"the gateway serves no model {model!r}", f"It serves, for instance: {some}."
+            )
+
+
+def store_session(
+    database: Database,
+    settings: Settings,
+    tenant_id: UUID,
+    session_id: UUID,
+    request: SessionRequest,
+    estimate: SessionEstimate,
+    *,
+    rerun_of: UUID | None = None,
+) -> None:
+    """Store a request that `prepare` accepted."""
+    with database.tenant_transaction(tenant_id) as cursor:
+        sessions.create_session(
+            cursor,
+            tenant_id,
+            session_id,
+            request,
+            estimated_micro_usd=estimate.total_micro_usd,
+            offline_demo=settings.resolved_llm_transport == "offline",
+            rerun_of=rerun_of,
+        )

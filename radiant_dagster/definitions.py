@@ -1,0 +1,44 @@
+"""What Dagster loads: the jobs, the Grimoire asset, sensors, schedule and resources."""
+
+import os
+
+import dagster as dg
+
+from radiant_dagster.adapters.settings import Settings
+from radiant_dagster.assets import grimoire as grimoire_assets
+from radiant_dagster.engine.executor import threaded_executor
+from radiant_dagster.engine.io_manager import id_only_io_manager
+from radiant_dagster.jobs import build_think_tank, synthesis_and_librarian
+from radiant_dagster.resources import build_resources
+from radiant_dagster.schedules import grimoire_maintenance, grimoire_maintenance_schedule
+from radiant_dagster.sensors.approval import approval_sensor
+from radiant_dagster.sensors.runs import session_canceled_sensor, session_failure_sensor
+
+
+def build_definitions(*, inline_prompts: bool) -> dg.Definitions:
+    """Put everything together.
+
+    Args:
+        inline_prompts: Offer a prompt field in the Launchpad (RADIANT_ALLOW_INLINE_PROMPTS).
+    """
+    return dg.Definitions(
+        assets=[grimoire_assets.grimoire],
+        asset_checks=[
+            grimoire_assets.row_level_security_forced,
+            grimoire_assets.nothing_overdue,
+            grimoire_assets.every_model_has_a_threshold,
+            grimoire_assets.no_identifiers_left,
+        ],
+        jobs=[
+            build_think_tank(inline_prompts=inline_prompts),
+            synthesis_and_librarian,
+            grimoire_maintenance,
+        ],
+        schedules=[grimoire_maintenance_schedule],
+        sensors=[approval_sensor, session_failure_sensor, session_canceled_sensor],
+        resources={**build_resources(), "io_manager": id_only_io_manager},
+        executor=threaded_executor,
+    )
+
+
+defs = build_definitions(inline_prompts=Settings.load(os.environ).allow_inline_prompts)

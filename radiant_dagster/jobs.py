@@ -1,0 +1,74 @@
+"""The two jobs and the graph they share.
+
+    think_tank                open_session -> consult_grimoire -> plan_agents -> fan_out
+                              -> run_agent x N -> gather_answers -> synthesize -> check_epistemics
+                              -> gate -> request_approval   (a person decides; the run ends)
+                                    '--> conclude           (nobody has to)
+    synthesis_and_librarian   claim_decision -> conclude
+    conclude                  finalize_synthesis -> librarian_review -> close_session
+"""
+
+import dagster as dg
+
+from radiant_dagster.engine.executor import threaded_executor
+from radiant_dagster.ops.approval import claim_decision, gate, request_approval
+from radiant_dagster.ops.consult import consult_grimoire, open_inline_session, open_session
+from radiant_dagster.ops.librarian import close_session, librarian_review
+from radiant_dagster.ops.swarm import fan_out, gather_answers, plan_agents, run_agent
+from radiant_dagster.ops.synthesis import check_epistemics, finalize_synthesis, synthesize
+
+
+@dg.graph(
+    description="Carry out what was decided, learn from it, close the session. Both jobs end here."
+)
+def conclude(ref):  # noqa: ANN001, ANN201 - Dagster composes calls, not values
+    """Finalize, learn, close."""
+    close_session(librarian_review(finalize_synthesis(ref)))
+
+
+def think_tank_graph(opening: dg.OpDefinition) -> dg.GraphDefinition:
+    """Compose the first job's graph.
+
+    Args:
+        opening: `open_session`, or `open_inline_session` where prompts may be typed into Dagit.
+    """
+
+    @dg.graph(name="think_tank")
+    def think_tank() -> None:
+        plan = plan_agents(consult_grimoire(opening()))
+        answers = fan_out(plan).map(run_agent).collect()
+        review, direct = gate(check_epistemics(synthesize(gather_answers(answers))))
+        request_approval(review)
+        conclude(direct)
+
+    return think_tank
+
+
+def build_think_tank(*, inline_prompts: bool) -> dg.JobDefinition:
+    """Build the first job.
+
+    Args:
+        inline_prompts: Offer a `prompt` field in the Launchpad. Off, the field does not exist, so
+            Dagster refuses a config that carries one before it stores it.
+    """
+    opening = open_inline_session if inline_prompts else open_session
+    return think_tank_graph(opening).to_job(
+        name="think_tank",
+        description="One Think Tank session: consult the Grimoire, run the agents in parallel, "
+        "synthesise, check, and either finish or put the draft before a person. Run config holds "
+        "ids only; create sessions with `radiant think`.",
+        executor_def=threaded_executor,
+        tags={"radiant/job": "think_tank"},
+    )
+
+
+@dg.job(
+    description="Carries out a decision on a draft: the answer is released, rewritten or dropped, "
+    "the Librarian learns, the session is closed. Launched by `approval_sensor`; launching it by "
+    "hand for a decided approval is safe, since one run alone can claim the decision.",
+    executor_def=threaded_executor,
+    tags={"radiant/job": "synthesis_and_librarian"},
+)
+def synthesis_and_librarian() -> None:
+    """Carry out a decision."""
+    conclude(claim_decision())

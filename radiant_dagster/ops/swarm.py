@@ -1,0 +1,192 @@
+"""The agents: plan them, run each as one mapped step, gather what came back."""
+
+import random
+
+import dagster as dg
+
+from radiant_dagster.adapters import sessions
+from radiant_dagster.adapters.llm import CompletionRequest
+from radiant_dagster.domain.swarm import (
+    AgentResult,
+    SwarmTask,
+    agent_messages,
+    cited_numbers,
+    mapping_key,
+    missing_reasons,
+    quorum,
+    swarm_status,
+)
+from radiant_dagster.engine.cancellation import step_cancelled
+from radiant_dagster.engine.steps import Ref, ids, session_op
+from radiant_dagster.errors import LlmRejected, LlmUnavailable, QuorumNotReached
+from radiant_dagster.resources import DatabaseResource, ModelsResource
+
+MAX_WAIT_SECONDS = 20.0  # a provider that asks for more gets the answer "failed" instead
+
+
+@session_op(
+    description="Check that every agent of the session is stored and show what the session may "
+    "cost at most.",
+    tags={"radiant/phase": "prepare"},
+)
+def plan_agents(
+    context: dg.OpExecutionContext,
+    ref: dict,  # type: ignore[type-arg]
+    database: DatabaseResource,
+) -> dict:  # type: ignore[type-arg]
+    """Check the stored agents and show the cost estimate."""
+    tenant_id, session_id = ids(ref)
+    with database.database.tenant_transaction(tenant_id) as cursor:
+        row = sessions.get_session(cursor, tenant_id, session_id)
+        agents = sessions.agent_rows(cursor, tenant_id, session_id)
+    context.add_output_metadata(
+        {
+            "agents": len(agents),
+            "quorum": quorum(len(agents)),
+            "heuristics_offered": len(row["heuristics"]),
+            "estimated_usd_at_most": row["estimated_micro_usd"] / 1e6,
+        }
+    )
+    return {**ref, **{f"agent_{n}": agent["agent_id"] for n, agent in enumerate(agents)}}
+
+
+@dg.op(
+    out=dg.DynamicOut(),
+    description="Start one step an agent; each shows as its own bar in the Gantt chart.",
+    tags={"radiant/phase": "swarm"},
+)
+def fan_out(plan: dict) -> list[dg.DynamicOutput]:  # type: ignore[type-arg]
+    """Start one step an agent."""
+    base = {key: plan[key] for key in ("tenant_id", "session_id")}
+    agents = [value for key, value in plan.items() if key.startswith("agent_")]
+    return [
+        dg.DynamicOutput({**base, "agent_id": agent}, mapping_key=mapping_key(agent))
+        for agent in agents
+    ]
+
+
+@session_op(
+    description="Ask one agent's model and store the answer as soon as it arrives. A finished "
+    "answer is never bought again: a retry or re-execution of this step finds it. A passing fault "
+    "is retried; a lasting one is stored as the agent's result, so that the others still count.",
+    tags={"radiant/phase": "swarm"},
+)
+def run_agent(
+    context: dg.OpExecutionContext,
+    ref: dict,  # type: ignore[type-arg]
+    database: DatabaseResource,
+    models: ModelsResource,
+) -> dict:  # type: ignore[type-arg]
+    """Ask one agent's model and store the answer."""
+    tenant_id, session_id = ids(ref)
+    agent_id: str = ref["agent_id"]
+    with database.database.tenant_transaction(tenant_id) as cursor:
+        call = sessions.begin_agent(
+            cursor, tenant_id, session_id, agent_id, run_id=context.run_id
+        )
+    if call is None:
+        context.add_output_metadata({"status": "success", "bought_before": True})
+        return ref
+    agent = sessions.config_from(call.agent)
+    offered = sessions.offered_from(call.session)
+    task = SwarmTask(
+        "reasoning", call.session["prompt"], call.session["context"], call.session["system_prompt"]
+    )
+    try:
+        if call.remaining_seconds <= 0:
+            raise LlmUnavailable("deadline")
+        answer = models.client.complete(
+            CompletionRequest(
+                model=agent.model,
+                messages=agent_messages(task, agent, [item.injected() for item in offered]),
+                temperature=agent.temperature,
+                max_tokens=agent.max_tokens,
+                timeout_seconds=min(models.call_timeout_seconds, call.remaining_seconds),
+                tenant_id=tenant_id,
+                idempotency_key=f"{session_id}:{agent_id}",
+                metadata={"session_id": str(session_id), "agent_id": agent_id},
+            ),
+            cancelled=step_cancelled(),
+        )
+        result = AgentResult(
+            agent_id,
+            "success",
+            response=answer.text,
+            latency_ms=answer.latency_ms,
+            tokens_used=answer.prompt_tokens + answer.completion_tokens,
+            model_used=answer.model_used,
+            prompt_tokens=answer.prompt_tokens,
+            completion_tokens=answer.completion_tokens,
+            cost_micro_usd=answer.cost_micro_usd,
+            finish_reason=answer.finish_reason,
+            cited=cited_numbers(answer.text, len(offered)),
+        )
+    except LlmUnavailable as error:
+        wait = _wait_seconds(error, context.retry_number)
+        may_retry = context.retry_number < models.max_retries
+        if may_retry and wait < min(MAX_WAIT_SECONDS, call.remaining_seconds):
+            raise dg.RetryRequested(models.max_retries, wait) from None
+        status = "timeout" if error.code in ("timeout", "deadline") else "failed"
+        result = AgentResult(agent_id, status, error=str(error), error_code=error.code)
+    except LlmRejected as error:
+        status = "rejected" if error.code == "content_policy" else "failed"
+        result = AgentResult(agent_id, status, error=str(error), error_code=error.code)
+    with database.database.tenant_transaction(tenant_id) as cursor:
+        sessions.finish_agent(cursor, tenant_id, session_id, result, offered)
+    context.add_output_metadata(_facts(result, agent.role, agent.model))
+    return ref
+
+
+def _wait_seconds(error: LlmUnavailable, retry_number: int) -> float:
+    """Return full-jitter exponential back-off, at least what the provider asked for."""
+    jitter = random.uniform(0, 0.5 * 2**retry_number)  # noqa: S311 - spreads retries, no secret
+    return max(error.retry_after_seconds or 0.0, jitter)
+
+
+def _facts(result: AgentResult, role: str, model: str) -> dict[str, str | int | float]:
+    return {
+        "status": result.status,
+        "role": role,
+        "model": result.model_used or model,
+        "latency_ms": result.latency_ms,
+        "tokens": result.tokens_used,
+        "cost_usd": result.cost_micro_usd / 1e6,
+        "heuristics_cited": len(result.cited),
+        "error_code": result.error_code or "",
+    }
+
+
+@session_op(
+    description="Compare the answers with the agents stored for the session. Fails where fewer "
+    "than a majority answered: a handful of opinions is not passed off as the panel's.",
+    tags={"radiant/phase": "swarm"},
+)
+def gather_answers(
+    context: dg.OpExecutionContext,
+    ref: list,  # type: ignore[type-arg]
+    database: DatabaseResource,
+) -> dict:  # type: ignore[type-arg]
+    """Judge the swarm as a whole: complete, degraded or failed."""
+    first: Ref = {key: ref[0][key] for key in ("tenant_id", "session_id")}
+    tenant_id, session_id = ids(first)
+    with database.database.tenant_transaction(tenant_id) as cursor:
+        rows = sessions.agent_rows(cursor, tenant_id, session_id)
+        results = [sessions.result_from(row) for row in rows]
+        status = swarm_status(results, len(rows))
+        missing = missing_reasons(results, [row["agent_id"] for row in rows])
+        sessions.update_session(
+            cursor,
+            tenant_id,
+            session_id,
+            swarm_status=status,
+            missing_agents=missing,
+            cost_micro_usd=sum(row["cost_micro_usd"] for row in rows),
+        )
+    succeeded = len(rows) - len(missing)
+    context.add_output_metadata(
+        {"swarm_status": status, "succeeded": succeeded, "missing": len(missing)}
+    )
+    if status == "failed":
+        reasons = ", ".join(f"{agent}: {code}" for agent, code in sorted(missing.items()))
+        raise QuorumNotReached(session_id, succeeded, quorum(len(rows)), reasons)
+    return first

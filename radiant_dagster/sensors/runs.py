@@ -1,0 +1,51 @@
+"""Makes sessions end when their run ended without them: a killed worker, a terminated run."""
+
+from uuid import UUID
+
+import dagster as dg
+
+from radiant_dagster.adapters import approvals, run_outcomes
+from radiant_dagster.jobs import synthesis_and_librarian
+from radiant_dagster.resources import DatabaseResource
+
+JOBS = ("think_tank", "synthesis_and_librarian")
+
+
+@dg.run_failure_sensor(
+    name="session_failure_sensor",
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Marks the session of a failed run as failed, where the run could not do so "
+    "itself. A failed continuation gives its decision back, at most twice; then the decision waits "
+    "for an operator (re-execute the run from failure in Dagit).",
+)
+def session_failure_sensor(
+    context: dg.RunFailureSensorContext, database: DatabaseResource
+) -> dg.SkipReason | None:
+    """Mark the session of a failed run as failed."""
+    run = context.dagster_run
+    if run.job_name not in JOBS:
+        return dg.SkipReason("Not a session's run.")
+    run_outcomes.mark_failed(database.database, run.run_id)
+    approval_id = run.tags.get("radiant/approval_id")
+    if run.job_name == synthesis_and_librarian.name and approval_id:
+        approvals.retry_continuation(database.database, UUID(approval_id), run.run_id)
+    return None
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.CANCELED,
+    name="session_canceled_sensor",
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Marks the session of a terminated run as cancelled, with its pending approval.",
+)
+def session_canceled_sensor(
+    context: dg.RunStatusSensorContext, database: DatabaseResource
+) -> dg.SkipReason | None:
+    """Mark the session of a terminated run as cancelled."""
+    run = context.dagster_run
+    if run.job_name not in JOBS:
+        return dg.SkipReason("Not a session's run.")
+    run_outcomes.mark_cancelled(database.database, run.run_id)
+    return None

@@ -1,0 +1,155 @@
+"""Real parts for tests: one embedded Postgres a session, one database a test, real HTTP models."""
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from radiant_dagster import resources
+from radiant_dagster.adapters import migrations, tenants
+from radiant_dagster.adapters.postgres import Database
+from radiant_dagster.adapters.settings import Settings
+from radiant_dagster.local.postgres import embedded_postgres
+from tests.services.llm_server import LlmServer
+
+SOURCE_DESIGN_NAMES = ("LITELLM_", "CATO_", "MISSION_CONTROL_", "DB_", "DAGSTER_HOME")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests do not see the developer's own settings, nor a stack that runs beside them."""
+    for name in os.environ:
+        if name.startswith(("RADIANT_", *SOURCE_DESIGN_NAMES)):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("RADIANT_HOME", "/nonexistent/radiant-tests")
+
+
+@pytest.fixture(scope="session")
+def admin_url() -> Iterator[str]:
+    """Superuser URL of a Postgres server that lives as long as the test session."""
+    # Directly below the temporary folder, where an unprivileged server user may go.
+    home = Path(tempfile.mkdtemp(prefix="radiant-tests-"))
+    home.chmod(0o755)
+    try:
+        with embedded_postgres(home / "home", durable=False) as url:
+            yield url
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def run_sql(url: str, *statements: str) -> None:
+    """Run statements outside of a transaction."""
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+    finally:
+        connection.close()
+
+
+def with_database(url: str, name: str, login: str | None = None) -> str:
+    """Return a URL of the same server with another database and, perhaps, another login."""
+    from urllib.parse import urlsplit, urlunsplit
+
+    parts = urlsplit(url)
+    netloc = parts.netloc if login is None else f"{login}@{parts.netloc.rsplit('@', 1)[-1]}"
+    return urlunsplit(parts._replace(netloc=netloc, path=f"/{name}"))
+
+
+@pytest.fixture(scope="session")
+def template(admin_url: str) -> str:
+    """Name of a migrated database that tests copy; the login `radiant` has every role."""
+    run_sql(
+        admin_url,
+        "create role radiant login noinherit password 'radiant'",
+        "create database radiant_template",
+    )
+    migrations.migrate(
+        with_database(admin_url, "radiant_template"),
+        logins={"radiant": migrations.LOGIN_ROLES},
+    )
+    return "radiant_template"
+
+
+@pytest.fixture
+def database_url(admin_url: str, template: str) -> Iterator[str]:
+    """URL of a fresh migrated database, as the processes' login."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    run_sql(admin_url, f"create database {name} template {template}")
+    try:
+        yield with_database(admin_url, name, "radiant:radiant")
+    finally:
+        run_sql(admin_url, f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def owner_url(admin_url: str, database_url: str) -> str:
+    """Superuser URL of the same database, for looking past row-level security."""
+    return with_database(admin_url, database_url.rsplit("/", 1)[-1])
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A pool on the test's database."""
+    pool = Database(database_url)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+@pytest.fixture
+def tenant(database: Database) -> uuid.UUID:
+    """A tenant with the seeded domains and panels."""
+    tenant_id = uuid.uuid4()
+    tenants.create_tenant(database, tenant_id, "acme", "Acme Clinic")
+    return tenant_id
+
+
+@pytest.fixture
+def models() -> Iterator[LlmServer]:
+    """A scripted OpenAI-compatible server on a free port; answers like the demo model."""
+    with LlmServer() as server:
+        yield server
+
+
+@dataclass
+class World:
+    """Everything a run in this process needs, wired to real servers."""
+
+    database: Database
+    tenant: uuid.UUID
+    models: LlmServer
+    settings: Settings
+
+
+@pytest.fixture
+def world(
+    database: Database,
+    tenant: uuid.UUID,
+    models: LlmServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[World]:
+    """Point this process' resources at the test's database and model server."""
+    monkeypatch.setenv("RADIANT_DATABASE_URL", database.url)
+    monkeypatch.setenv("LITELLM_PROXY_URL", models.url)
+    caches = (
+        resources.process_settings,
+        resources.process_llm,
+        resources.process_cato,
+        resources.process_database,
+    )
+    for cache in caches:
+        cache.cache_clear()
+    yield World(database, tenant, models, Settings.load(os.environ))
+    resources.process_database(database.url, resources.POOL_SIZE).close()
+    for cache in caches:
+        cache.cache_clear()
