@@ -58,6 +58,12 @@ LOGINS = {
 OWNER_ROLE = "radiant_owner"
 
 
+def login_url(home: Path, port: int, login: str, database: str) -> str:
+    """Return the TCP URL of a login, its password included."""
+    secret = quote(password(home, login), safe="")
+    return f"postgresql://{login}:{secret}@{LOOPBACK}:{port}/{database}"
+
+
 @dataclass(frozen=True, slots=True)
 class PostgresServer:
     """A running embedded server."""
@@ -68,8 +74,7 @@ class PostgresServer:
 
     def url(self, login: str, database: str) -> str:
         """Return the TCP URL of a login, its password included."""
-        secret = quote(password(self.home, login), safe="")
-        return f"postgresql://{login}:{secret}@{LOOPBACK}:{self.port}/{database}"
+        return login_url(self.home, self.port, login, database)
 
     @property
     def admin_url(self) -> str:
@@ -208,20 +213,20 @@ def wait_for_postgres(server: PostgresServer) -> psycopg2.extensions.connection:
     raise ServerDied(child.name, child.exit_code, str(child.log), child.log_tail())
 
 
-def create_databases(server: PostgresServer) -> None:
+def create_databases(connection: psycopg2.extensions.connection, home: Path) -> None:
     """Create the logins and the two databases where they are missing.
 
     `radiant` holds our tables and belongs to the role that migrations use; `dagster` belongs to
-    Dagster's login. Neither login may open the other's database.
+    Dagster's login. Neither's login may open the other's database.
+
+    Args:
+        connection: Superuser, autocommit.
+        home: The data folder that keeps the passwords.
     """
-    connection = wait_for_postgres(server)
-    try:
-        with connection.cursor() as cursor:
-            _create_roles(cursor, server.home)
-            _create_database(cursor, "radiant", OWNER_ROLE, ("radiant", "radiant_reviewer"))
-            _create_database(cursor, "dagster", "radiant_dagster", ("radiant_dagster",))
-    finally:
-        connection.close()
+    with connection.cursor() as cursor:
+        _create_roles(cursor, home)
+        _create_database(cursor, "radiant", OWNER_ROLE, ("radiant", "radiant_reviewer"))
+        _create_database(cursor, "dagster", "radiant_dagster", ("radiant_dagster",))
 
 
 def _create_roles(cursor: psycopg2.extensions.cursor, home: Path) -> None:

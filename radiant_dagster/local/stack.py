@@ -36,7 +36,12 @@ from radiant_dagster.local.home import prepare_home, private_folder, write_priva
 from radiant_dagster.local.lock import take_lock
 from radiant_dagster.local.plan import ALL, PORT_OF, Plan, ProcessName, command, make_plan
 from radiant_dagster.local.ports import LOOPBACK, accepts, assign_ports
-from radiant_dagster.local.postgres import PostgresServer, create_databases, start_postgres
+from radiant_dagster.local.postgres import (
+    PostgresServer,
+    create_databases,
+    start_postgres,
+    wait_for_postgres,
+)
 from radiant_dagster.local.processes import Child, Guard, spawn, stop
 from radiant_dagster.local.valkey import start_valkey, valkey_answers, valkey_url
 
@@ -183,7 +188,8 @@ class Stack:
         self, plan: Plan, server: PostgresServer | None, on_progress: Progress
     ) -> None:
         if server is not None:
-            create_databases(server)
+            with contextlib.closing(wait_for_postgres(server)) as connection:
+                create_databases(connection, self._home)
             self._environment |= {
                 "RADIANT_DATABASE_URL": server.url("radiant", "radiant"),
                 "RADIANT_OWNER_DATABASE_URL": server.url("postgres", "radiant"),
