@@ -1,0 +1,411 @@
+"""Decides what identifies a person in text, and replaces it by consistent placeholders.
+
+    fields of one review  ->  scrub_bundle  ->  the same fields with [PERSON_1], [DATE_2], ...
+                                            ->  mapping placeholder -> original, for the vault
+
+One bundle is one review: the same value gets the same number in every field, and what was found
+in one field is masked in all of them. A literal placeholder in the input is left as it is and its
+number is never given out, so it can neither be mistaken for a found value nor be filled in later.
+Pure: rules are in `phi_rules` and `phi_names`; another detector (named-entity recognition) plugs
+in behind `Detector`.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from radiant_dagster.domain.phi_names import NAMES, name_tokens, trim_name
+from radiant_dagster.domain.phi_places import PLACES, TOWNS
+from radiant_dagster.domain.phi_rules import DATES, IDENTIFIERS, Rule
+from radiant_dagster.domain.phi_text import PlainText, folded_value, plain_text
+from radiant_dagster.domain.phi_words import COULD_BE_NAMES, NOT_NAMES, ORGANISATION_ENDS
+from radiant_dagster.errors import ScrubberUnavailable
+
+PLACEHOLDER = re.compile(
+    r"\[(?:PERSON|LOCATION|DATE|AGE_OVER_89|PHONE|EMAIL|SSN|MRN|HEALTH_PLAN_ID|ACCOUNT|IBAN|CREDIT_CARD|"
+    r"LICENSE|VEHICLE_ID|DEVICE_ID|URL|IP_ADDRESS|BIOMETRIC|PHOTO|OTHER_ID)_\d{1,4}\]"
+)
+TYPES = (
+    "PERSON", "LOCATION", "DATE", "AGE_OVER_89", "PHONE", "EMAIL", "SSN", "MRN", "HEALTH_PLAN_ID",
+    "ACCOUNT", "IBAN", "CREDIT_CARD", "LICENSE", "VEHICLE_ID", "DEVICE_ID", "URL", "IP_ADDRESS",
+    "BIOMETRIC", "PHOTO", "OTHER_ID",
+)  # fmt: skip
+RULES: tuple[Rule, ...] = IDENTIFIERS + DATES + PLACES + TOWNS + NAMES
+
+# A replacement changes what stands beside it; two passes are the rule, ten mean a detector that
+# sees identifiers in placeholders.
+_MAX_PASSES = 10
+
+_COMPACTED = frozenset(
+    {"PHONE", "SSN", "MRN", "HEALTH_PLAN_ID", "ACCOUNT", "IBAN", "CREDIT_CARD", "LICENSE"}
+    | {"VEHICLE_ID", "DEVICE_ID", "BIOMETRIC", "OTHER_ID"}
+)
+_WORD = re.compile(r"[^\W\d_]+(?:['\-][^\W\d_]+)*")
+_CODE = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9](?:[A-Za-z0-9]|[\-.](?=[A-Za-z0-9])){4,40}")
+_NAME_GAP = re.compile(r"[ \t]{1,3}(?:[^\W\d_]\.?[ \t]{1,3})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One identifier in a text. Carries no text, so it may be logged.
+
+    Args:
+        start: Offset in the original text, in characters.
+        end: Offset just after it.
+        type: One of `TYPES`.
+        score: 0 to 1.
+        recogniser: Name of the rule that found it.
+    """
+
+    start: int
+    end: int
+    type: str
+    score: float
+    recogniser: str
+
+
+class Detector(Protocol):
+    """Finds identifiers in one text."""
+
+    def detect(self, text: str) -> tuple[Span, ...]:
+        """Return spans in the original's offsets, ordered, not overlapping."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RuleDetector:
+    """The rules alone: no model, no I/O, the same result everywhere.
+
+    Args:
+        rules: What to apply; every rule of this module unless a test narrows it.
+    """
+
+    rules: tuple[Rule, ...] = RULES
+
+    def detect(self, text: str) -> tuple[Span, ...]:
+        """Return spans in the original's offsets, ordered, not overlapping.
+
+        Args:
+            text: Any text; 100,000 characters take about a second.
+        """
+        plain = plain_text(text)
+        found = [span for rule in self.rules for span in _apply(rule, plain.text)]
+        known = _Known.of(plain.text, found)
+        found.extend(known.find(plain.text))
+        return _to_original(plain, resolve(found, plain.text))
+
+
+def _apply(rule: Rule, text: str) -> Iterable[Span]:
+    for match in rule.pattern.finditer(text):
+        start, end = match.span("v")
+        if rule.accept is not None and not rule.accept(text[start:end]):
+            continue
+        if rule.name_cue is not None:
+            trimmed = trim_name(text, start, end, rule)
+            if trimmed is None:
+                continue
+            start, end = trimmed
+        yield Span(start, end, rule.type, rule.score, rule.name)
+
+
+def resolve(spans: Iterable[Span], text: str) -> tuple[Span, ...]:
+    """Make spans disjoint without uncovering anything: the higher score keeps the overlap.
+
+    Args:
+        spans: In offsets of ``text``.
+        text: Where placeholders are left alone.
+    """
+    taken = bytearray(len(text))
+    for match in PLACEHOLDER.finditer(text):
+        taken[match.start() : match.end()] = b"\1" * (match.end() - match.start())
+    kept: list[Span] = []
+    for span in sorted(spans, key=lambda s: (-s.score, s.start - s.end, s.start)):
+        for start, end in _free(taken, span.start, span.end):
+            start, end = _shrink(text, start, end)
+            if start < end:
+                kept.append(Span(start, end, span.type, span.score, span.recogniser))
+        taken[span.start : span.end] = b"\1" * (span.end - span.start)
+    return _join_names(sorted(kept, key=lambda s: s.start), text)
+
+
+def _free(taken: bytearray, start: int, end: int) -> Iterable[tuple[int, int]]:
+    while start < end:
+        start = taken.find(0, start, end)
+        if start < 0:
+            return
+        stop = taken.find(1, start, end)
+        stop = end if stop < 0 else stop
+        yield start, stop
+        start = stop
+
+
+def _shrink(text: str, start: int, end: int) -> tuple[int, int]:
+    while start < end and not (text[start].isalnum() or text[start] in "(+"):
+        start += 1
+    while start < end and not (text[end - 1].isalnum() or text[end - 1] in ")"):
+        end -= 1
+    return (start, end) if any(c.isalnum() for c in text[start:end]) else (start, start)
+
+
+def _join_names(spans: Sequence[Span], text: str) -> tuple[Span, ...]:
+    """Join neighbouring words of one name, so that a person is one placeholder."""
+    out: list[Span] = []
+    for span in spans:
+        last = out[-1] if out else None
+        if (
+            last is not None
+            and last.type == span.type == "PERSON"
+            and _NAME_GAP.fullmatch(text, last.end, span.start)
+        ):
+            out[-1] = Span(last.start, span.end, "PERSON", last.score, last.recogniser)
+        else:
+            out.append(span)
+    return tuple(out)
+
+
+def _to_original(plain: PlainText, spans: Iterable[Span]) -> tuple[Span, ...]:
+    out: list[Span] = []
+    for span in spans:
+        start, end = plain.original(span.start, span.end)
+        if out and start < out[-1].end:  # one character of the original became two
+            start = out[-1].end
+        if start < end:
+            out.append(Span(start, end, span.type, span.score, span.recogniser))
+    return tuple(out)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Values found once, looked for everywhere: words of names, phrases and codes."""
+
+    names: frozenset[str]
+    phrases: Mapping[str, tuple[tuple[tuple[str, ...], str], ...]]
+    codes: Mapping[str, str]
+
+    @staticmethod
+    def of(text: str, spans: Iterable[Span]) -> "_Known":
+        return _Known.of_values((s.type, text[s.start : s.end]) for s in spans)
+
+    @staticmethod
+    def of_values(values: Iterable[tuple[str, str]]) -> "_Known":
+        names: set[str] = set()
+        phrases: dict[str, set[tuple[tuple[str, ...], str]]] = {}
+        codes: dict[str, str] = {}
+        for kind, value in values:
+            if kind == "PERSON":
+                names.update(t for t in name_tokens(value) if len(t) > 2 and _masks_alone(t))
+            elif kind in _COMPACTED:
+                compact = _compact(value)
+                if len(compact) >= 5 and sum(c.isdigit() for c in compact) >= 4:
+                    codes.setdefault(compact, kind)
+            if kind in ("PERSON", "LOCATION"):
+                words = tuple(m[0].casefold() for m in _WORD.finditer(value))
+                if len(words) > 1 or (kind == "LOCATION" and words and _masks_alone(words[0])):
+                    phrases.setdefault(words[0], set()).add((words, kind))
+        return _Known(
+            frozenset(names),
+            {k: tuple(sorted(v, key=lambda p: -len(p[0]))) for k, v in phrases.items()},
+            codes,
+        )
+
+    def find(self, text: str) -> Iterable[Span]:
+        """Return every other place where a known value stands."""
+        words = (
+            [(m.start(), m.end(), m[0]) for m in _WORD.finditer(text)]
+            if self.names or self.phrases
+            else []
+        )
+        for index, (start, end, word) in enumerate(words):
+            yield from self._word(text, start, end, word)
+            folded = word.casefold()
+            for phrase, kind in self.phrases.get(folded, ()):
+                run = words[index : index + len(phrase)]
+                if tuple(w.casefold().removesuffix("'s") for _, _, w in run) == phrase and (
+                    kind == "PERSON" or word[0].isupper()
+                ):
+                    yield Span(start, run[-1][1], kind, 0.55, "propagated")
+                    break
+        if self.codes:
+            for match in _CODE.finditer(text):
+                kind = self.codes.get(_compact(match[0]))
+                if kind:
+                    yield Span(match.start(), match.end(), kind, 0.55, "propagated")
+
+    def _word(self, text: str, start: int, end: int, word: str) -> Iterable[Span]:
+        if not word[0].isupper():
+            return
+        base = word[:-2] if word.endswith(("'s", "'S")) else word
+        folded = base.casefold()
+        if folded in self.names:
+            if folded in COULD_BE_NAMES and _thing_follows(text, end):
+                return
+            yield Span(start, start + len(base), "PERSON", 0.5, "propagated")
+            return
+        offset = start
+        for part in re.split(r"(['\-])", base):
+            if len(part) > 2 and part[0].isupper() and part.casefold() in self.names:
+                yield Span(offset, offset + len(part), "PERSON", 0.5, "propagated")
+            offset += len(part)
+
+
+def _masks_alone(word: str) -> bool:
+    return word not in NOT_NAMES or word in COULD_BE_NAMES
+
+
+def _thing_follows(text: str, position: int) -> bool:
+    following = _WORD.search(text, position, position + 40)
+    return (
+        following is not None
+        and not text[position : following.start()].strip(" -'")
+        and following[0].lower() in ORGANISATION_ENDS
+    )
+
+
+def _compact(value: str) -> str:
+    return "".join(c for c in value.casefold() if c.isalnum())
+
+
+@dataclass(frozen=True, slots=True)
+class ScrubbedBundle:
+    """The fields of one review without identifiers.
+
+    Args:
+        fields: Same keys as the input, safe to show.
+        mapping: Placeholder to the original value as first written; for the vault only, never
+            for a log. Hidden from ``repr``.
+        counts: How many places were masked, by type.
+    """
+
+    fields: Mapping[str, str] = field(repr=False)
+    mapping: Mapping[str, str] = field(repr=False)
+    counts: Mapping[str, int]
+
+
+def scrub_bundle(fields: Mapping[str, str], detector: Detector) -> ScrubbedBundle:
+    """Mask every identifier of a bundle of texts that belong together.
+
+    Args:
+        fields: Name of the field to its text: prompt, each answer, draft, guidance.
+        detector: What finds identifiers.
+
+    Returns:
+        The bundle; scrubbing its fields again changes nothing.
+
+    Raises:
+        ScrubberUnavailable: The detector does not come to rest, so nothing may be shown.
+    """
+    numbers = _Numbers(fields.values())
+    counts: dict[str, int] = {}
+    current = dict(fields)
+    for _ in range(_MAX_PASSES):
+        found = {name: detector.detect(text) for name, text in current.items()}
+        spans = {name: _with_known(text, found, current, name) for name, text in current.items()}
+        if not any(spans.values()):
+            return ScrubbedBundle(current, numbers.mapping, dict(sorted(counts.items())))
+        numbers.meet(
+            (s.type, current[name][s.start : s.end]) for name in current for s in spans[name]
+        )
+        for name, text in current.items():
+            current[name] = _replace(text, spans[name], numbers, counts)
+    raise ScrubberUnavailable("the detector keeps finding identifiers in scrubbed text")
+
+
+def _with_known(
+    text: str, found: Mapping[str, tuple[Span, ...]], current: Mapping[str, str], name: str
+) -> tuple[Span, ...]:
+    """Add to one field's spans what the other fields gave away."""
+    known = _Known.of_values(
+        (s.type, plain_text(current[other][s.start : s.end]).text)
+        for other, spans in found.items()
+        for s in spans
+    )
+    plain = plain_text(text)
+    more = _to_original(plain, resolve(known.find(plain.text), plain.text))
+    return resolve((*found[name], *more), text)
+
+
+def _replace(text: str, spans: Sequence[Span], numbers: "_Numbers", counts: dict[str, int]) -> str:
+    pieces: list[str] = []
+    position = 0
+    for span in spans:
+        pieces += (
+            text[position : span.start],
+            numbers.placeholder(span.type, text[span.start : span.end]),
+        )
+        counts[span.type] = counts.get(span.type, 0) + 1
+        position = span.end
+    return "".join(pieces) + text[position:]
+
+
+class _Numbers:
+    """Gives out placeholders: one a value, never one that the input spells out."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._reserved = {m[0] for text in texts for m in PLACEHOLDER.finditer(text)}
+        self._by_key: dict[tuple[str, str], str] = {}
+        self._alias: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._next: dict[str, int] = {}
+        self.mapping: dict[str, str] = {}
+
+    def meet(self, values: Iterable[tuple[str, str]]) -> None:
+        """Learn all values of a pass first, so that `Dr. Smith` can be John Smith."""
+        people = {name_tokens(plain_text(v).text) for kind, v in values if kind == "PERSON"}
+        self._alias.update(_aliases(people | set(self._alias)))
+
+    def placeholder(self, kind: str, value: str) -> str:
+        key = (kind, self._key(kind, value))
+        known = self._by_key.get(key)
+        if known is None:
+            known = self._by_key[key] = self._new(kind)
+            self.mapping[known] = value
+        elif kind == "PERSON" and len(name_tokens(value)) > len(name_tokens(self.mapping[known])):
+            self.mapping[known] = value  # the fuller form says more when it is filled in
+        return known
+
+    def _key(self, kind: str, value: str) -> str:
+        if kind == "PERSON":
+            tokens = name_tokens(plain_text(value).text)
+            return " ".join(self._alias.get(tokens, tokens)) or folded_value(value)
+        if kind in _COMPACTED:
+            return _compact(plain_text(value).text)
+        return folded_value(value)
+
+    def _new(self, kind: str) -> str:
+        number = self._next.get(kind, 0) + 1
+        while f"[{kind}_{number}]" in self._reserved:
+            number += 1
+        self._next[kind] = number
+        return f"[{kind}_{number}]"
+
+
+def _aliases(people: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """Map each name to the one fuller name it can only mean, or to itself."""
+    names = [p for p in people if p]
+    holders: dict[str, set[tuple[str, ...]]] = {}
+    for name in names:
+        for token in name:
+            holders.setdefault(token, set()).add(name)
+    out: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for name in names:
+        fuller = frozenset(holders[name[0]]).intersection(*(holders[t] for t in name[1:]))
+        fuller = {f for f in fuller if len(f) > len(name)}
+        # Only the fullest forms count: Smith < John Smith < John A. Smith is one person.
+        fullest = {f for f in fuller if not any(set(f) < set(g) for g in fuller)}
+        out[name] = next(iter(fullest)) if len(fullest) == 1 else name
+    return out
+
+
+def rehydrate(text: str, mapping: Mapping[str, str]) -> str:
+    """Put originals back where their placeholders stand.
+
+    Args:
+        text: Text with placeholders, possibly edited by a person.
+        mapping: A bundle's mapping; a placeholder that is not in it stays.
+    """
+    return PLACEHOLDER.sub(lambda match: mapping.get(match[0], match[0]), text)
+
+
+def has_identifiers(text: str, detector: Detector) -> tuple[str, ...]:
+    """Return the types of identifiers left in a text, sorted; empty where it is clean."""
+    return tuple(sorted({span.type for span in detector.detect(text)}))

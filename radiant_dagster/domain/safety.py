@@ -1,0 +1,285 @@
+"""Decides whether text may be stored or handed out: Cato's embedded judgement.
+
+    check_epistemic   a draft       overclaims -> review; injected instructions, secrets and
+                                    hidden text -> review or blocked
+    check_storage     what is kept  the same without overclaims; also identifiers that scrubbing
+                                    left, and the grammar of heuristics -> blocked
+
+Reasons are codes, never text of what was checked: they end in tables, pages and logs. Pure.
+"""
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from string import ascii_lowercase, ascii_uppercase, digits
+from typing import Literal
+
+from radiant_dagster.domain.phi import Detector, has_identifiers
+from radiant_dagster.domain.phi_text import is_invisible, plain_text
+from radiant_dagster.domain.safety_rules import (
+    ASSIGNED_SECRET,
+    CITATION,
+    DOSE,
+    HEDGE,
+    HEURISTIC_FORBIDDEN,
+    INJECTION,
+    OVERCLAIM,
+    SECRETS,
+)
+
+RiskLevel = Literal["none", "low", "medium", "high", "critical"]
+Verdict = Literal["safe", "review", "blocked"]
+
+MAX_TRIGGER_CHARACTERS = 300
+MAX_ACTION_CHARACTERS = 1_200
+BLOCK_SCORE = 5.0  # one blatant sign, or two strong ones in one place
+REVIEW_SCORE = 3.0
+WHOLE_TEXT_SHARE = 0.5  # signs far apart count half: long texts collect them by chance
+_WINDOW_SENTENCES = 2
+_ORDER: tuple[RiskLevel, ...] = ("none", "low", "medium", "high", "critical")
+
+_SENTENCE_END = re.compile(r"(?<=[.!?。])\s+|\n+")
+_MAX_WINDOW_CHARACTERS = 600
+_BASE64 = re.compile(r"(?<![A-Za-z0-9+/_\-])[A-Za-z0-9+/_\-]{80,}={0,2}")
+_IMAGE_WITH_QUERY = re.compile(r"!\[[^\]]{0,200}\]\([^)\s]{0,500}[?#&]|<img\b[^>]{0,300}\bsrc\b")
+_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+@dataclass(frozen=True, slots=True)
+class CatoRisk:
+    """One verdict.
+
+    Args:
+        safe: Nothing was found.
+        risk_level: How grave it is.
+        reasons: Codes such as ``injection:override``.
+        blocked: It must not be stored or handed out.
+    """
+
+    safe: bool
+    risk_level: RiskLevel
+    reasons: tuple[str, ...]
+    blocked: bool
+
+    @property
+    def verdict(self) -> Verdict:
+        """Return what to do; a contradictory verdict is read as blocked."""
+        if self.blocked or (self.safe and self.risk_level in ("high", "critical")):
+            return "blocked"
+        return "safe" if self.safe else "review"
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    code: str
+    level: RiskLevel
+    blocks: bool
+
+
+def unavailable(kind: str) -> CatoRisk:
+    """Return the verdict where there is none: blocked, whatever was asked.
+
+    Args:
+        kind: Short code, for instance ``timeout``.
+    """
+    return CatoRisk(
+        safe=False, risk_level="critical", reasons=(f"cato_unavailable:{kind}",), blocked=True
+    )
+
+
+def check_epistemic(content: str, domain: str) -> CatoRisk:
+    """Judge a draft answer.
+
+    Args:
+        content: The draft.
+        domain: Doses matter in ``medical``; overclaims in every domain.
+    """
+    findings = [*_injection(content), *_secrets(content), *_hidden(content)]
+    findings += _epistemic(content, domain)
+    return _risk(findings)
+
+
+def check_storage(content: str, content_type: str, detector: Detector) -> CatoRisk:
+    """Judge text before it is kept.
+
+    Args:
+        content: The text; of a heuristic, its trigger on the first line and its action below.
+        content_type: ``heuristic`` adds the grammar of heuristics.
+        detector: Finds identifiers that scrubbing left.
+    """
+    findings = [*_injection(content), *_secrets(content), *_hidden(content)]
+    findings += [
+        _Finding(f"phi:{kind.lower()}", "high", blocks=True)
+        for kind in has_identifiers(content, detector)
+    ]
+    if content_type == "heuristic":
+        findings += _heuristic_grammar(content)
+    return _risk(findings)
+
+
+def _risk(findings: Iterable[_Finding]) -> CatoRisk:
+    found = tuple(findings)
+    if not found:
+        return CatoRisk(safe=True, risk_level="none", reasons=(), blocked=False)
+    return CatoRisk(
+        safe=False,
+        risk_level=_ORDER[max(_ORDER.index(f.level) for f in found)],
+        reasons=tuple(sorted({f.code for f in found})),
+        blocked=any(f.blocks for f in found),
+    )
+
+
+def injection_score(content: str) -> tuple[float, tuple[str, ...]]:
+    """Weigh the signs of injected instructions, in the whole and in each window of sentences.
+
+    Args:
+        content: Any text.
+
+    Returns:
+        The highest score (3 asks for a person, 5 blocks) and the codes that made it.
+    """
+    text = plain_text(content).text
+    hits = [
+        (index, match.start())
+        for index, rule in enumerate(INJECTION)
+        for match in _first_matches(rule.pattern, text)
+    ]
+    whole = {index for index, _ in hits}
+    best = WHOLE_TEXT_SHARE * sum(INJECTION[index].weight for index in whole)
+    codes = {INJECTION[index].code for index in whole}
+    for start, end in _windows(text):
+        inside = {index for index, position in hits if start <= position < end}
+        score = sum(INJECTION[index].weight for index in inside)
+        if score > best:
+            best, codes = score, {INJECTION[index].code for index in inside}
+    if _floods(text):
+        best, codes = best + 3.0, codes | {"injection:flood"}
+    return best, tuple(sorted(codes))
+
+
+def _first_matches(pattern: re.Pattern[str], text: str) -> Iterable[re.Match[str]]:
+    # 50 hits of one rule decide as well as a million and keep windows cheap.
+    for count, match in enumerate(pattern.finditer(text)):
+        if count == 50:
+            return
+        yield match
+
+
+def _windows(text: str) -> Iterable[tuple[int, int]]:
+    ends = [match.start() for match in _SENTENCE_END.finditer(text)] + [len(text)]
+    starts = [0, *ends[:-1]]
+    for index, start in enumerate(starts):
+        end = ends[min(index + _WINDOW_SENTENCES - 1, len(ends) - 1)]
+        if end - start <= _MAX_WINDOW_CHARACTERS:
+            yield start, end
+            continue
+        for part in range(start, end, _MAX_WINDOW_CHARACTERS // 2):  # a text without full stops
+            yield part, min(end, part + _MAX_WINDOW_CHARACTERS)
+
+
+def _floods(text: str) -> bool:
+    """Tell whether a few tokens are repeated to push instructions out of a model's sight."""
+    words = text.split()
+    return len(words) >= 80 and len(set(words)) < len(words) * 0.12
+
+
+def _injection(content: str) -> list[_Finding]:
+    score, codes = injection_score(content)
+    if score < REVIEW_SCORE:
+        return []
+    blocks = score >= BLOCK_SCORE
+    return [_Finding(code, "high" if blocks else "medium", blocks) for code in codes]
+
+
+def _secrets(content: str) -> list[_Finding]:
+    text = plain_text(content).text
+    found = [_Finding(code, "critical", blocks=True) for code, p in SECRETS if p.search(text)]
+    if any(_random(match["v"]) for match in ASSIGNED_SECRET.finditer(text)):
+        found.append(_Finding("secret:assigned", "critical", blocks=True))
+    return found
+
+
+def _random(value: str) -> bool:
+    """Tell whether a value is random enough for a key: mixed characters and 3 bits of entropy."""
+    mixed = sum(
+        any(c in kind for c in value) for kind in (ascii_lowercase, ascii_uppercase, digits)
+    )
+    mixed += any(not c.isalnum() for c in value)
+    share = (value.count(c) / len(value) for c in set(value))
+    return (
+        len(value) >= 8
+        and mixed >= 2
+        and -sum(p * math.log2(p) for p in share) >= 2.75
+        and (any(c.isdigit() for c in value))
+    )
+
+
+def _hidden(content: str) -> list[_Finding]:
+    found: list[_Finding] = []
+    if any(c in _BIDI for c in content):
+        found.append(_Finding("hidden:bidi", "high", blocks=True))
+    if any("\U000e0000" <= c <= "\U000e007f" for c in content):
+        found.append(_Finding("hidden:tag_characters", "high", blocks=True))
+    # A joiner inside an emoji and a byte order mark are harmless; more is a message.
+    if sum(is_invisible(c) and c not in "\u200d\ufe0f\ufeff\u00ad" for c in content) >= 3:
+        found.append(_Finding("hidden:zero_width", "high", blocks=True))
+    if any(_encoded(match[0]) for match in _BASE64.finditer(content)):
+        found.append(_Finding("hidden:base64", "medium", blocks=True))
+    if _IMAGE_WITH_QUERY.search(content):
+        found.append(_Finding("hidden:image_link", "high", blocks=True))
+    return found
+
+
+def _encoded(run: str) -> bool:
+    return any(c.isdigit() for c in run) and any(c.isupper() for c in run) and run.count("-") < 8
+
+
+def _heuristic_grammar(content: str) -> list[_Finding]:
+    trigger, newline, action = content.strip().partition("\n")
+    found: list[_Finding] = []
+    limit = MAX_TRIGGER_CHARACTERS if newline else MAX_TRIGGER_CHARACTERS + MAX_ACTION_CHARACTERS
+    if len(trigger) > limit:
+        found.append(_Finding("heuristic:trigger_too_long", "medium", blocks=True))
+    if len(action) > MAX_ACTION_CHARACTERS:
+        found.append(_Finding("heuristic:action_too_long", "medium", blocks=True))
+    if not trigger.strip():
+        found.append(_Finding("heuristic:empty", "medium", blocks=True))
+    text = plain_text(content).text
+    found += [
+        _Finding(code, "high", blocks=True)
+        for code, pattern in HEURISTIC_FORBIDDEN
+        if pattern.search(text)
+    ]
+    return found
+
+
+def _epistemic(content: str, domain: str) -> list[_Finding]:
+    """Grade overclaims. They only ever ask for a person: rules cannot prove truth."""
+    careful = domain in ("medical", "financial", "legal")
+    level: RiskLevel = "medium" if careful else "low"
+    text = plain_text(content).text
+    found = [
+        _Finding(code, level, blocks=False) for code, pattern in OVERCLAIM if _claims(pattern, text)
+    ]
+    if careful and CITATION.search(text):
+        found.append(_Finding("epistemic:unverified_citation", "medium", blocks=False))
+    if domain == "medical" and any(
+        DOSE.search(s) and not HEDGE.search(s) for s in _SENTENCE_END.split(text)
+    ):
+        found.append(_Finding("epistemic:dose_without_hedge", "medium", blocks=False))
+    return found
+
+
+_NEGATED = re.compile(
+    r"\b(?:not?|never|cannot|can't|isn't|aren't|nothing|nobody|without)\b[\w\s']{0,20}$",
+    re.IGNORECASE,
+)
+
+
+def _claims(pattern: re.Pattern[str], text: str) -> bool:
+    """Tell whether a claim is made rather than denied: "is not guaranteed" claims nothing."""
+    return any(
+        not _NEGATED.search(text, max(0, match.start() - 40), match.start())
+        for match in pattern.finditer(text)
+    )
