@@ -25,7 +25,6 @@ mutation Launch($params: ExecutionParams!) {
     ... on RunConfigValidationInvalid { errors { message } }
     ... on PythonError { className }
     ... on UnauthorizedError { message }
-    ... on JobNotFoundError { message }
   }
 }
 """

@@ -6,6 +6,7 @@ tenant roles, sets the tenant transaction-locally, so nothing survives on a pool
 row-level security always applies: the roles are neither owner nor superuser.
 """
 
+import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,7 +72,7 @@ class Database:
     Args:
         url: Login of this process.
         pool_size: Most connections this process ever holds.
-        application_name: Shown in ``pg_stat_activity``; the connection count test reads it.
+        application_name: Shown in ``pg_stat_activity``, with the process id behind a slash.
 
     The pool is lazy: nothing is opened before the first transaction, so a worker may fork after
     building one.
@@ -92,7 +93,9 @@ class Database:
         )
 
     def _connect(self) -> Any:
-        connection = connect(self.url, application_name=self._application_name)
+        # The process id tells an operator, and the connection count test, who holds what.
+        name = f"{self._application_name}/{os.getpid()}"
+        connection = connect(self.url, application_name=name)
         psycopg2.extras.register_uuid(conn_or_curs=connection)
         with connection.cursor() as cursor:
             cursor.execute("select 1 from pg_extension where extname = 'vector'")

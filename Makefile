@@ -1,0 +1,66 @@
+# `make help` lists the targets. Needs Python 3.11 or newer and make; nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-strip-extras --no-header --quiet pyproject.toml
+
+.PHONY: help install demo up test check format bench lock prices clean
+.DEFAULT_GOAL := help
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.runtime ## Make the environment in .venv
+
+demo: $(VENV)/.runtime ## Three sessions through a real stack, no keys needed; ends by itself
+	@$(BIN)/python -m radiant_dagster.cli.demo
+
+up: $(VENV)/.runtime ## Start everything on this machine; Ctrl-C stops it
+	@$(BIN)/radiant up
+
+test: $(VENV)/.dev ## Run all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## Format, lint, types, import contracts, Dagster definitions
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright --level error
+	$(BIN)/lint-imports
+	$(BIN)/dg check defs
+
+format: $(VENV)/.dev ## Rewrite the code as `check` wants it
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev ## Measure; ONLY=session,resume runs a part; prints JSON lines
+	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
+
+lock: $(VENV)/.tools ## Resolve the dependencies anew
+	$(COMPILE) --output-file requirements.lock
+	$(COMPILE) --extra dev --output-file requirements-dev.lock
+	$(COMPILE:pyproject.toml=requirements-tools.in) --output-file requirements-tools.lock
+
+prices: $(VENV)/.runtime ## Generate the model price table anew from litellm's map
+	$(BIN)/python -m radiant_dagster.adapters.price_table
+
+clean: ## Remove the environment and caches
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+
+$(VENV)/.tools: requirements-tools.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "RADIANT needs Python 3.11 or newer; call make with PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+# pip is the way out where uv cannot reach the package index (uv does not read pip's settings).
+$(VENV)/.runtime: requirements.lock pyproject.toml $(VENV)/.tools
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes -r $< || \
+	  $(BIN)/python -m pip install --quiet --require-hashes -r $<
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes -r $< || \
+	  $(BIN)/python -m pip install --quiet --require-hashes -r $<
+	@touch $@

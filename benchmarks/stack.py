@@ -1,0 +1,89 @@
+"""A stack for measuring: every model call takes 200 ms, so a session's floor is 600 ms."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from radiant_dagster.adapters import tenants
+from radiant_dagster.adapters.dagster_api import DagsterApi
+from radiant_dagster.adapters.postgres import Database
+from radiant_dagster.adapters.settings import Settings
+from radiant_dagster.local.stack import Stack
+
+MODEL_MS = 200
+FLOOR_MS = 3 * MODEL_MS  # agents side by side, synthesis, Librarian
+
+
+@dataclass
+class Bench:
+    """What a part of the benchmark works with."""
+
+    settings: Settings
+    database: Database
+    dagster: DagsterApi
+    tenant: uuid.UUID
+    model_url: str
+    workers: tuple[int, ...]
+
+
+@contextmanager
+def bench_stack(home: Path) -> Iterator[Bench]:
+    """Start model server and stack, create a tenant, and end both."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "radiant_dagster.offline"]
+    model = subprocess.Popen(
+        [*command, "--port", str(port), "--latency-ms", str(MODEL_MS)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _wait_for(url)
+        env = {k: v for k, v in os.environ.items() if not k.startswith("RADIANT_")}
+        env |= {"RADIANT_HOME": str(home), "LITELLM_PROXY_URL": url}
+        with Stack(Settings.load(env, stack=False), env=env) as stack:
+            info = stack.start(lambda line: print(f"# {line}", file=sys.stderr))
+            settings = Settings.load({**env, **info.environment})
+            assert settings.database_url is not None  # noqa: S101 - the stack has just set it
+            database = Database(settings.database_url.get_secret_value(), pool_size=12)
+            tenant = uuid.uuid4()
+            tenants.create_tenant(database, tenant, "bench", "Benchmark")
+            yield Bench(
+                settings,
+                database,
+                DagsterApi(settings.dagster_url),
+                tenant,
+                url,
+                _children(info.processes["worker"]),
+            )
+            database.close()
+    finally:
+        model.terminate()
+        model.wait()
+
+
+def _children(pid: int) -> tuple[int, ...]:
+    """Return the prefork children of the worker's parent process."""
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return tuple(int(child) for child in text.split())
+
+
+def _wait_for(url: str) -> None:
+    for _ in range(600):
+        try:
+            urllib.request.urlopen(f"{url}/health", timeout=1)  # noqa: S310 - our own server
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.05)
+        else:
+            return
+    raise TimeoutError(url)
