@@ -301,8 +301,11 @@ class HttpCato:
                 if self._clock() >= deadline:
                     raise CatoUnavailable("timeout")
         except (HTTPError, OSError) as error:
-            translated = _translated(error)
-            raise CatoUnavailable(getattr(translated, "kind", "read")) from None
+            # The service has begun to answer: it may have judged, so this is not tried again.
+            kind = (
+                "timeout" if isinstance(error, (ReadTimeoutError, TimeoutError)) else "connection"
+            )
+            raise CatoUnavailable(kind) from None
         return b"".join(pieces)
 
 

@@ -232,6 +232,13 @@ class _Known:
                 if kind:
                     yield Span(match.start(), match.end(), kind, 0.55, "propagated")
 
+    def retyped(self, span: Span, text: str) -> Span:
+        """Return the span under the type that the bundle knows its code by."""
+        if span.type not in _COMPACTED:
+            return span
+        kind = self.codes.get(_compact(plain_text(text[span.start : span.end]).text), span.type)
+        return Span(span.start, span.end, kind, span.score, span.recogniser)
+
     def _word(self, text: str, start: int, end: int, word: str) -> Iterable[Span]:
         if not word[0].isupper():
             return
@@ -300,7 +307,8 @@ def scrub_bundle(fields: Mapping[str, str], detector: Detector) -> ScrubbedBundl
     current = dict(fields)
     for _ in range(_MAX_PASSES):
         found = {name: detector.detect(text) for name, text in current.items()}
-        spans = {name: _with_known(text, found, current, name) for name, text in current.items()}
+        known = _known_in(found, current)
+        spans = {name: _with_known(text, found[name], known) for name, text in current.items()}
         if not any(spans.values()):
             return ScrubbedBundle(current, numbers.mapping, dict(sorted(counts.items())))
         numbers.meet(
@@ -311,18 +319,18 @@ def scrub_bundle(fields: Mapping[str, str], detector: Detector) -> ScrubbedBundl
     raise ScrubberUnavailable("the detector keeps finding identifiers in scrubbed text")
 
 
-def _with_known(
-    text: str, found: Mapping[str, tuple[Span, ...]], current: Mapping[str, str], name: str
-) -> tuple[Span, ...]:
-    """Add to one field's spans what the other fields gave away."""
-    known = _Known.of_values(
-        (s.type, plain_text(current[other][s.start : s.end]).text)
-        for other, spans in found.items()
-        for s in spans
-    )
+def _known_in(found: Mapping[str, tuple[Span, ...]], current: Mapping[str, str]) -> _Known:
+    """Collect what the fields give away; of two types, the higher score names a code."""
+    spans = [(span, current[name]) for name in found for span in found[name]]
+    spans.sort(key=lambda item: -item[0].score)
+    return _Known.of_values((s.type, plain_text(t[s.start : s.end]).text) for s, t in spans)
+
+
+def _with_known(text: str, own: tuple[Span, ...], known: _Known) -> tuple[Span, ...]:
+    """Add to one field's spans what the whole bundle gave away, under one type a code."""
     plain = plain_text(text)
     more = _to_original(plain, resolve(known.find(plain.text), plain.text))
-    return resolve((*found[name], *more), text)
+    return tuple(known.retyped(span, text) for span in resolve((*own, *more), text))
 
 
 def _replace(text: str, spans: Sequence[Span], numbers: "_Numbers", counts: dict[str, int]) -> str:

@@ -35,6 +35,7 @@ EPONYMS = _words(
 
 _CLINICAL = _words(
     """
+    ssn dea vin iban tel ext box id ip url udi mbi pin pager cell addr zip
     abdomen abdominal acetaminophen acute admission admit admitted adult advil age albumin alert
     allergies allergy amiodarone amlodipine amoxicillin anemia anion antibiotics apixaban appeal
     appointment aspirin assessment asthma atorvastatin attending azithromycin baseline battery

@@ -50,6 +50,11 @@ INJECTION = (
     _rule(
         "injection:override",
         5,
+        rf"\b(?:ignore|forget|disregard|bypass|override)\s+(?:\w{{1,12}}\s+){{0,2}}{_ORDERS}\s+(?:\w{{1,12}}\s+){{0,2}}(?:above|before|below|earlier|so\s+far)\b",
+    ),
+    _rule(
+        "injection:override",
+        5,
         r"\b(?:ignore|forget|disregard)\s+(?:about\s+)?(?:everything|all(?:\s+of\s+(?:that|this))?|the\s+(?:above|resume|article|table|text|document|"
         r"summary|function|previous)|what\s+(?:i|you|we)|any(?:thing)?\s+(?:i|you|above)|(?:all\s+)?(?:previous|prior|above))\b",
     ),

@@ -1,0 +1,144 @@
+"""A Cato service on a real socket: the embedded rules over HTTP, with scripted faults.
+
+Each call takes the next reply of the script, or answers with the rules. Every request is kept, so
+that a test can count what was sent.
+"""
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from radiant_dagster.adapters.cato import Cato, EmbeddedCato
+from radiant_dagster.domain.phi import RuleDetector
+from radiant_dagster.domain.safety import CatoRisk
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the server does with one call.
+
+    Args:
+        status: 200 without a body answers with the rules.
+        body: Sent as it is instead.
+        delay_seconds: Waited first.
+        drip_seconds: Sends the body byte by byte with this pause.
+        cut: Closes the connection in the middle of the body.
+    """
+
+    status: int = 200
+    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    delay_seconds: float = 0.0
+    drip_seconds: float = 0.0
+    cut: bool = False
+
+
+class CatoServer:
+    """Serve until `close`.
+
+    Args:
+        cato: Who judges.
+    """
+
+    def __init__(self, cato: Cato | None = None) -> None:
+        self.cato = cato or EmbeddedCato(RuleDetector())
+        self.script: deque[Reply] = deque()
+        self.always: Reply | None = None
+        self.requests: list[tuple[str, dict[str, Any]]] = []
+        self._socket = socket.socket()
+        self._socket.bind(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        app = Starlette(
+            routes=[
+                Route("/v1/check/{kind}", self._check, methods=["POST"]),
+                Route("/elsewhere", self._elsewhere, methods=["GET", "POST"]),
+            ]
+        )
+        config = uvicorn.Config(app, log_level="critical", ws="none", lifespan="off")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True
+        )
+
+    def start(self) -> None:
+        """Return once requests are answered."""
+        self._thread.start()
+        while not self._server.started:
+            if not self._thread.is_alive():
+                raise RuntimeError("the server did not start")
+            threading.Event().wait(0.01)
+
+    def close(self) -> None:
+        """Stop and wait for it."""
+        self._server.should_exit = True
+        self._server.force_exit = True
+        self._thread.join(timeout=10)
+        self._socket.close()
+
+    async def _elsewhere(self, request: Request) -> Response:
+        self.requests.append(("elsewhere", {}))
+        return JSONResponse(_document(CatoRisk(True, "none", (), blocked=False)))
+
+    async def _check(self, request: Request) -> Response:
+        kind = request.path_params["kind"]
+        body = await request.json()
+        self.requests.append((kind, body))
+        reply = self.script.popleft() if self.script else self.always or Reply()
+        await asyncio.sleep(reply.delay_seconds)
+        if reply.cut or reply.drip_seconds:
+            return StreamingResponse(_pieces(reply), media_type="application/json")
+        if reply.body is not None or reply.status != 200:
+            return Response(reply.body or b"", reply.status, dict(reply.headers))
+        if kind == "epistemic":
+            risk = self.cato.check_epistemic_safety(body["content"], body["domain"])
+        else:
+            risk = self.cato.check_storage_safety(body["content"], body["content_type"])
+        return JSONResponse(_document(risk))
+
+
+def _document(risk: CatoRisk) -> dict[str, Any]:
+    return {
+        "safe": risk.safe,
+        "risk_level": risk.risk_level,
+        "reasons": list(risk.reasons),
+        "blocked": risk.blocked,
+    }
+
+
+async def _pieces(reply: Reply) -> AsyncIterator[bytes]:
+    body = reply.body or b'{"safe": true, "risk_level": "none", "reasons": [], "blocked": false}'
+    for index in range(len(body)):
+        if reply.cut and index == 20:
+            raise ConnectionAbortedError
+        yield body[index : index + 1]
+        await asyncio.sleep(reply.drip_seconds)
+
+
+@contextlib.contextmanager
+def cato_server() -> Iterator[CatoServer]:
+    """Run a server for a `with` block."""
+    server = CatoServer()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@contextlib.contextmanager
+def silent_port() -> Iterator[str]:
+    """Give the URL of a port that nobody listens on."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
+        yield f"http://127.0.0.1:{held.getsockname()[1]}"
