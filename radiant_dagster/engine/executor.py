@@ -18,10 +18,8 @@ names each.
 """
 
 import os
-import queue
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -34,25 +32,19 @@ from dagster._core.execution.compute_logs import create_compute_log_file_key
 from dagster._core.execution.context.system import (
     PlanExecutionContext,
     PlanOrchestrationContext,
-    StepExecutionContext,
 )
 from dagster._core.execution.context_creation_job import PlanExecutionContextManager
 from dagster._core.execution.plan.active import ActiveExecution
-from dagster._core.execution.plan.execute_plan import (
-    _trigger_hook,
-    dagster_event_sequence_for_step,
-)
 from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
 from dagster._core.execution.plan.plan import ExecutionPlan
-from dagster._core.execution.plan.state import KnownExecutionState
-from dagster._core.execution.plan.step import ExecutionStep
 from dagster._core.execution.retries import RetryMode, get_retries_config
 from dagster._core.execution.tags import get_tag_concurrency_limits_config
 from dagster._core.executor.base import Executor
 from dagster._core.executor.init import InitExecutorContext
 from dagster._utils.interrupts import pop_captured_interrupt
 
-from radiant_dagster.engine.cancellation import CancellationToken, cancelled_by, inject
+from radiant_dagster.engine.cancellation import CancellationToken
+from radiant_dagster.engine.step_threads import HooksEnded, StepEnded, StepThreads
 
 DEFAULT_CONCURRENT = 32  # the largest usual swarm at once; its threads wait for HTTP
 MOST_CONCURRENT = 64  # a swarm's upper bound
@@ -65,25 +57,7 @@ STOPPED = frozenset(
     {dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.FAILURE}
 )
 
-
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    """A step's last word: all its events, the error that ended its thread, and what follows.
-
-    `hooks_follow` announces one `_Hooked` message more from the same thread.
-    """
-
-    step_key: str
-    events: Sequence[DagsterEvent]
-    error: BaseException | None
-    hooks_follow: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Hooked:
-    """The hooks of a step have run, after the step itself was reported."""
-
-    events: Sequence[DagsterEvent]
+CANCEL_EVENTS = {dg.DagsterEventType.RUN_CANCELING, dg.DagsterEventType.RUN_CANCELED}
 
 
 class _PromptConcurrencyContext(InstanceConcurrencyContext):
@@ -113,79 +87,13 @@ class _PromptConcurrencyContext(InstanceConcurrencyContext):
         ]
 
 
-class _StepThreads:
-    """The threads of one run and the mailbox they report to."""
-
-    def __init__(self, job_context: PlanExecutionContext, token: CancellationToken) -> None:
-        self._job_context = job_context
-        self._token = token
-        self._mailbox: queue.SimpleQueue[_Ended | _Hooked] = queue.SimpleQueue()
-        self._hooking = 0
-        self.running: dict[str, threading.Thread] = {}
-
-    @property
-    def busy(self) -> bool:
-        """Whether a message is still to come."""
-        return bool(self.running) or self._hooking > 0
-
-    def start(self, step: ExecutionStep, known_state: KnownExecutionState) -> None:
-        """Run a step in a thread of its own; it reports once, by `receive`."""
-        step_context = self._job_context.for_step(step, known_state)
-        # A daemon: an abandoned step must not keep the process from ending.
-        thread = threading.Thread(
-            target=self._work, args=(step_context,), name=f"step {step.key}", daemon=True
-        )
-        self.running[step.key] = thread
-        thread.start()
-
-    def receive(self, timeout_seconds: float) -> _Ended | _Hooked | None:
-        """Return the next message, None where none came in time."""
-        try:
-            message = self._mailbox.get(timeout=max(timeout_seconds, 0.0))
-        except queue.Empty:
-            return None
-        if isinstance(message, _Hooked):
-            self._hooking -= 1
-        else:
-            del self.running[message.step_key]
-            self._hooking += message.hooks_follow
-        return message
-
-    def stop(self) -> None:
-        """Ask every step to stop."""
-        self._token.set()
-
-    def interrupt(self) -> None:
-        """Raise an interruption in the threads that did not listen."""
-        for thread in self.running.values():
-            inject(thread, DagsterExecutionInterruptedError)
-
-    def _work(self, step_context: StepExecutionContext) -> None:
-        events: list[DagsterEvent] = []
-        error: BaseException | None = None
-        with cancelled_by(self._token):
-            try:
-                events.extend(dagster_event_sequence_for_step(step_context))
-            except BaseException as raised:  # noqa: BLE001 - carried to the loop, which decides
-                error = raised
-            hooks = error is None and bool(
-                step_context.job_def.get_all_hooks_for_handle(step_context.node_handle)
-            )
-            self._mailbox.put(_Ended(step_context.step.key, events, error, hooks_follow=hooks))
-            if hooks:
-                hooked: list[DagsterEvent] = []
-                try:
-                    hooked.extend(_trigger_hook(step_context, events))
-                finally:
-                    self._mailbox.put(_Hooked(hooked))
-
-
 class _Interruption:
     """Whether the run was asked to stop, by a signal or by its status in the storage."""
 
     def __init__(self, job_context: PlanExecutionContext) -> None:
         self._job_context = job_context
         self._next_poll = time.monotonic() + STATUS_POLL_SECONDS
+        self._first_poll = True
 
     def requested(self) -> bool:
         """Check the signal flag every time and the run's status once a second."""
@@ -198,14 +106,24 @@ class _Interruption:
         return self._status_says_stop()
 
     def _status_says_stop(self) -> bool:
+        instance, run_id = self._job_context.instance, self._job_context.run_id
         try:
-            run = self._job_context.instance.get_run_by_id(self._job_context.run_id)
+            run = instance.get_run_by_id(run_id)
+            if run is None or run.status in STOPPED:
+                return True
+            if self._first_poll:
+                # A request that came between the worker's look at the run and the run's own
+                # start event has had its status overwritten; its event is still there.
+                self._first_poll = False
+                asked = instance.all_logs(run_id, of_type=CANCEL_EVENTS)
+                if asked:
+                    instance.report_run_canceling(run)
+                return bool(asked)
         except Exception as error:  # noqa: BLE001 - a database hiccup must not end a healthy run
             self._job_context.log.warning(
                 "The run's status could not be read (%s); asked again.", type(error).__name__
             )
-            return False
-        return run is None or run.status in STOPPED
+        return False
 
 
 class _Scheduler:
@@ -221,7 +139,7 @@ class _Scheduler:
         self._job_context = job_context
         self._active = active
         self._grace = stop_grace_seconds
-        self._threads = _StepThreads(job_context, CancellationToken())
+        self._threads = StepThreads(job_context, CancellationToken())
         self._interruption = _Interruption(job_context)
 
     def run(self) -> Iterator[DagsterEvent]:
@@ -252,7 +170,7 @@ class _Scheduler:
             # Nothing runs and nothing is waited for: skips have just been worked off.
             return 0.0
         waits = [SIGNAL_TICK_SECONDS]
-        context = self._active._instance_concurrency_context  # noqa: SLF001
+        context = self._active._instance_concurrency_context
         if context is not None and context.has_pending_claims():
             # sleep_interval() is never above 0 then (a `min` with 0 in it); ask at our own pace.
             waits.append(CLAIM_TICK_SECONDS)
@@ -262,12 +180,12 @@ class _Scheduler:
                 waits.append(retry)
         return max(min(waits), 0.0)
 
-    def _handle(self, message: _Ended | _Hooked) -> Iterator[DagsterEvent]:
+    def _handle(self, message: StepEnded | HooksEnded) -> Iterator[DagsterEvent]:
         for event in message.events:
             yield event
-            if isinstance(message, _Ended):
+            if isinstance(message, StepEnded):
                 self._active.handle_event(event)
-        if isinstance(message, _Hooked):
+        if isinstance(message, HooksEnded):
             return
         if message.error is not None:
             # Only an interruption, or raise_on_error in a test, ends a step's generator so.
@@ -302,7 +220,7 @@ class _Scheduler:
                 return
             for event in message.events:
                 yield event
-                if isinstance(message, _Ended):
+                if isinstance(message, StepEnded):
                     self._active.handle_event(event)
 
     def _engine_event(self, message: str) -> DagsterEvent:

@@ -51,7 +51,7 @@ def open_instance(dagster_home: str | Path) -> dg.DagsterInstance:
 
 def process_instance(dagster_home: str | Path) -> dg.DagsterInstance:
     """Return this process's instance; the first call makes it. Never dispose it per run."""
-    global _instance  # noqa: PLW0603 - one a process is the point
+    global _instance
     with _lock:
         if _instance is None or _instance[0] != os.getpid():
             instance = open_instance(dagster_home)

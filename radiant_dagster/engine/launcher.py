@@ -17,7 +17,11 @@ from typing import Any, cast
 import dagster as dg
 from celery.exceptions import CeleryError
 from celery.result import AsyncResult
-from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
+from dagster import _check as check
+from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
+from dagster._grpc.types import ExecuteRunArgs
+from dagster._serdes import pack_value
+from dagster_celery.config import TASK_EXECUTE_JOB_NAME
 from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 from kombu.exceptions import OperationalError
@@ -40,14 +44,27 @@ BROKER_ERRORS = (OperationalError, RedisError, CeleryError, OSError)
 class RadiantRunLauncher(CeleryRunLauncher):
     """`CeleryRunLauncher` whose Terminate is a request and whose health check finds the dead."""
 
-    def launch_run(self, context: Any) -> None:
+    def launch_run(self, context: LaunchRunContext) -> None:
         """Hand the run to the broker.
 
         Raises:
             BrokerUnavailable: Dagster marks the run as failed with it.
         """
+        run = context.dagster_run
+        arguments = ExecuteRunArgs(
+            job_origin=check.not_none(run.job_code_origin),
+            run_id=run.run_id,
+            instance_ref=self._instance.get_ref(),
+            set_exit_code_on_failure=True,
+        )
+        # By name: the parent class registers a task at each launch, and Celery warns each time.
+        signature: Any = self.celery.signature(
+            TASK_EXECUTE_JOB_NAME,
+            kwargs={"execute_job_args_packed": pack_value(arguments)},
+            immutable=True,
+        )
         try:
-            super().launch_run(context)
+            self._launch_celery_task_run(run, signature, TASK_EXECUTE_JOB_NAME)
         except BROKER_ERRORS as error:
             raise self._unavailable(error) from None
 
@@ -102,33 +119,33 @@ class RadiantRunLauncher(CeleryRunLauncher):
                     WorkerStatus.FAILED, f"The Celery task ended as {state}: its worker was lost."
                 )
             if state == "STARTED":
-                return self._ask_worker(result)
+                return self._ask_worker(result, task_id)
         except BROKER_ERRORS:
             # Nobody can be asked; failing every running run for that would be worse.
             return CheckRunHealthResult(WorkerStatus.RUNNING, "The broker does not answer.")
         return CheckRunHealthResult(WorkerStatus.RUNNING, f"The Celery task is {state}.")
 
-    def _ask_worker(self, result: "AsyncResult[Any]") -> CheckRunHealthResult:
+    def _ask_worker(self, result: AsyncResult, task_id: str) -> CheckRunHealthResult:
         info: Any = result.info
         hostname = info.get("hostname") if isinstance(info, Mapping) else None
         inspect = self.celery.control.inspect(
             destination=[hostname] if hostname else None, timeout=PING_SECONDS
         )
         for _ in range(PINGS):
-            answers = cast("dict[str, dict[str, Any]] | None", inspect.query_task(result.id))
-            if answers and any(result.id in tasks for tasks in answers.values()):
+            answers = cast("dict[str, dict[str, Any]] | None", inspect.query_task(task_id))
+            if answers and any(task_id in tasks for tasks in answers.values()):
                 return CheckRunHealthResult(WorkerStatus.RUNNING)
-            if answers or self._result(result.id).state != "STARTED":
+            if answers or self._result(task_id).state != "STARTED":
                 # A worker of that name lives without the task: it ended just now, or the worker
                 # was started anew. The task's own state tells which.
                 break
-        if self._result(result.id).state == "SUCCESS":
+        if self._result(task_id).state == "SUCCESS":
             return CheckRunHealthResult(WorkerStatus.SUCCESS)
         return CheckRunHealthResult(
             WorkerStatus.FAILED, f"Worker {hostname or 'unknown'} no longer runs the task."
         )
 
-    def _result(self, task_id: str) -> "AsyncResult[Any]":
+    def _result(self, task_id: str) -> AsyncResult:
         return self.celery.AsyncResult(task_id)
 
     def _unavailable(self, error: Exception) -> BrokerUnavailable:

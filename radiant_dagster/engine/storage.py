@@ -96,12 +96,13 @@ class GroupingEventLogStorage(PostgresEventLogStorage):
             self._write_group()
 
     def dispose(self) -> None:
-        """Write what waits and stop the writer."""
+        """Write what waits, stop the writer and close the pool."""
         self.flush()
         with self._changed:
             self._closed = True
             self._changed.notify()
         super().dispose()
+        self._engine.dispose()  # the pool of all three storages
 
     @contextmanager
     def _connect(self) -> Iterator[Connection]:
@@ -160,7 +161,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
     def __init__(
         self,
         postgres_url: str,
-        should_autocreate_tables: bool = True,  # noqa: FBT001, FBT002 - Dagster's signature
+        should_autocreate_tables: bool = True,
         inst_data: ConfigurableClassData | None = None,
     ) -> None:
         super().__init__(postgres_url, should_autocreate_tables, inst_data)

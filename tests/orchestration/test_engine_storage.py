@@ -1,0 +1,197 @@
+"""The pooled instance and the grouped event log, on a real Postgres."""
+
+import os
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import psycopg2
+import pytest
+from dagster._core.execution.api import execute_run_iterator
+from dagster._core.instance.ref import InstanceRef
+
+from radiant_dagster.engine import instance as engine_instance
+from radiant_dagster.engine.instance import flush, open_instance, pooled_ref, process_instance
+from radiant_dagster.engine.storage import (
+    APPLICATION_NAME,
+    MAX_CONNECTIONS,
+    GroupingEventLogStorage,
+)
+from radiant_dagster.errors import ConfigurationError
+from tests.orchestration import engine_jobs
+from tests.orchestration.engine_servers import new_database, write_dagster_home
+
+
+@pytest.fixture(scope="module")
+def database_url(admin_url: str) -> str:
+    return new_database(admin_url, f"engine_{uuid.uuid4().hex}")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, database_url: str) -> Path:
+    return write_dagster_home(tmp_path_factory.mktemp("home"), database_url)
+
+
+@pytest.fixture(scope="module")
+def instance(home: Path) -> Iterator[dg.DagsterInstance]:
+    with open_instance(home) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def plain(home: Path) -> Iterator[dg.DagsterInstance]:
+    """Dagster's own view of the same database, as the webserver has it."""
+    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home))) as opened:
+        yield opened
+
+
+def execute(job: dg.JobDefinition, instance: dg.DagsterInstance) -> dg.DagsterRun:
+    created = instance.create_run_for_job(job_def=job)
+    for _ in execute_run_iterator(dg.reconstructable(job), created, instance):
+        pass
+    run = instance.get_run_by_id(created.run_id)
+    assert run is not None
+    return run
+
+
+def test_a_finished_run_has_all_its_events_in_order_for_every_other_process(
+    instance: dg.DagsterInstance, plain: dg.DagsterInstance
+) -> None:
+    engine_jobs.PROBE.reset()
+
+    run = execute(engine_jobs.swarm, instance)
+
+    # Read without flushing: whatever the run's end promised must be in the database already.
+    seen = plain.get_run_by_id(run.run_id)
+    events = [entry.get_dagster_event() for entry in plain.all_logs(run.run_id)]
+    kinds = [event.event_type for event in events]
+    assert seen is not None
+    assert seen.status is dg.DagsterRunStatus.SUCCESS
+    assert kinds.count(dg.DagsterEventType.STEP_SUCCESS) == engine_jobs.AGENTS + 3
+    assert kinds.index(dg.DagsterEventType.RUN_START) < kinds.index(dg.DagsterEventType.STEP_START)
+    last_step = max(n for n, kind in enumerate(kinds) if kind == dg.DagsterEventType.STEP_SUCCESS)
+    assert last_step < kinds.index(dg.DagsterEventType.RUN_SUCCESS)
+    for step in {event.step_key for event in events if event.step_key}:
+        of_step = [event.event_type for event in events if event.step_key == step]
+        assert of_step[0] is dg.DagsterEventType.STEP_START
+        assert of_step[-1] is dg.DagsterEventType.STEP_SUCCESS
+
+
+def test_events_from_many_threads_are_all_written_and_each_thread_s_in_its_order(
+    instance: dg.DagsterInstance, plain: dg.DagsterInstance
+) -> None:
+    run = instance.create_run_for_job(job_def=engine_jobs.swarm)
+    threads, each = 16, 60
+
+    def write(thread: int) -> None:
+        for number in range(each):
+            instance.report_engine_event(f"{thread}:{number}", run)
+
+    workers = [threading.Thread(target=write, args=(n,)) for n in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    flush(instance)
+
+    written = [entry.get_dagster_event().message for entry in plain.all_logs(run.run_id)]
+    assert len(written) == threads * each
+    for thread in range(threads):
+        mine = [message for message in written if message.startswith(f"{thread}:")]
+        assert mine == [f"{thread}:{number}" for number in range(each)]
+
+
+def test_a_reader_of_the_same_process_sees_what_was_just_written(
+    instance: dg.DagsterInstance,
+) -> None:
+    run = instance.create_run_for_job(job_def=engine_jobs.swarm)
+
+    instance.report_engine_event("just now", run)
+
+    assert [entry.get_dagster_event().message for entry in instance.all_logs(run.run_id)] == [
+        "just now"
+    ]
+
+
+def test_an_event_that_could_not_be_written_is_raised_and_written_later(
+    home: Path, database_url: str
+) -> None:
+    with open_instance(home) as instance:
+        run = instance.create_run_for_job(job_def=engine_jobs.swarm)
+        storage = instance.event_log_storage
+        assert isinstance(storage, GroupingEventLogStorage)
+        admin = psycopg2.connect(database_url)
+        admin.autocommit = True
+        with admin.cursor() as cursor:
+            cursor.execute("alter table event_logs rename to event_logs_away")
+
+        instance.report_engine_event("while away", run)
+        with pytest.raises(Exception, match="event_logs"):
+            storage.flush()
+        with admin.cursor() as cursor:
+            cursor.execute("alter table event_logs_away rename to event_logs")
+        admin.close()
+        storage.flush()
+
+        assert [entry.get_dagster_event().message for entry in instance.all_logs(run.run_id)] == [
+            "while away"
+        ]
+
+
+def test_thirty_two_threads_share_three_connections(
+    instance: dg.DagsterInstance, database_url: str
+) -> None:
+    run = instance.create_run_for_job(job_def=engine_jobs.swarm)
+    counts: list[int] = []
+    admin = psycopg2.connect(database_url)
+    admin.autocommit = True
+
+    def load() -> None:
+        for _ in range(10):
+            instance.get_run_by_id(run.run_id)
+            instance.report_engine_event("load", run)
+            instance.event_log_storage.get_pool_limits()
+
+    workers = [threading.Thread(target=load) for _ in range(32)]
+    for worker in workers:
+        worker.start()
+    while any(worker.is_alive() for worker in workers):
+        with admin.cursor() as cursor:
+            cursor.execute(
+                "select count(*) from pg_stat_activity where application_name = %s",
+                (APPLICATION_NAME,),
+            )
+            ((count,),) = cursor.fetchall()
+            counts.append(count)
+    admin.close()
+
+    assert max(counts) == MAX_CONNECTIONS
+
+
+def test_an_instance_in_files_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}")
+    ref = InstanceRef.from_dir(str(tmp_path))
+
+    assert pooled_ref(ref) is ref
+
+
+def test_a_missing_dagster_home_is_refused_with_the_setting_s_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="DAGSTER_HOME"):
+        open_instance(tmp_path / "nowhere")
+
+
+def test_the_process_s_instance_is_made_once_and_anew_in_a_forked_child(home: Path) -> None:
+    first = process_instance(home)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        same = engine_instance._instance is not None and process_instance(home) is first
+        os.write(writing, b"same" if same else b"anew")
+        os._exit(0)
+
+    os.waitpid(child, 0)
+
+    assert os.read(reading, 4) == b"anew"
+    assert process_instance(home) is first

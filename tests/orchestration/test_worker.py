@@ -1,0 +1,217 @@
+"""Runs launched through GraphQL onto Celery workers, as an operator does it in Dagit."""
+
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+import psycopg2
+import pytest
+from dagster._core.launcher import WorkerStatus
+
+from radiant_dagster.engine.celery_app import execute_launched_run
+from radiant_dagster.engine.instance import open_instance
+from radiant_dagster.engine.storage import APPLICATION_NAME, MAX_CONNECTIONS
+from tests.orchestration.engine_jobs import AGENTS
+from tests.orchestration.engine_servers import Stack, eventually, stack
+
+CONNECTIONS = "select count(*) from pg_stat_activity where application_name = %s"
+Status = dg.DagsterRunStatus
+Settled = Callable[[str], dg.DagsterRun]
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory, admin_url: str) -> Iterator[Stack]:
+    with stack(tmp_path_factory.mktemp("stack"), admin_url) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def instance(servers: Stack) -> Iterator[dg.DagsterInstance]:
+    with open_instance(servers.home) as opened:
+        yield opened
+
+
+@pytest.fixture
+def settled(instance: dg.DagsterInstance) -> Settled:
+    def wait(run_id: str) -> dg.DagsterRun:
+        def finished() -> dg.DagsterRun | None:
+            run = instance.get_run_by_id(run_id)
+            return run if run is not None and run.is_finished else None
+
+        return eventually(finished, what=f"run {run_id} ends")
+
+    return wait
+
+
+def wait_for_step(instance: dg.DagsterInstance, run_id: str) -> None:
+    kind = dg.DagsterEventType.STEP_START
+    eventually(lambda: instance.all_logs(run_id, of_type=kind), what="a step begins")
+
+
+def worker_pid(instance: dg.DagsterInstance, run_id: str) -> int:
+    for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
+        found = re.search(r"threads \(pid: (\d+)\)", entry.user_message)
+        if found:
+            return int(found[1])
+    raise AssertionError("no step ran")
+
+
+def status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus:
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    return run.status
+
+
+@pytest.fixture(scope="module")
+def worker(servers: Stack) -> Iterator[None]:
+    with servers.worker(children=1):
+        yield
+
+
+@pytest.mark.usefixtures("worker")
+class TestOnOneChild:
+    """One worker with a single child, so that every run meets what the run before left."""
+
+    def test_launched_runs_succeed_one_after_the_other_in_the_same_process(
+        self, servers: Stack, instance: dg.DagsterInstance, settled: Settled
+    ) -> None:
+        first, second = servers.launch("swarm"), servers.launch("swarm")
+
+        ended = [settled(first), settled(second)]
+
+        assert [run.status for run in ended] == [Status.SUCCESS, Status.SUCCESS]
+        assert worker_pid(instance, first) == worker_pid(instance, second)
+
+    @pytest.mark.parametrize("job_name", ["listening_job", "deaf_job", "stuck_job"])
+    def test_terminate_in_dagit_cancels_the_run_and_the_child_takes_the_next(
+        self, servers: Stack, instance: dg.DagsterInstance, settled: Settled, job_name: str
+    ) -> None:
+        run_id = servers.launch(job_name)
+        wait_for_step(instance, run_id)
+
+        servers.terminate(run_id)
+        ended = settled(run_id)
+        following = servers.launch("swarm")
+
+        assert ended.status is Status.CANCELED
+        assert settled(following).status is Status.SUCCESS
+        assert worker_pid(instance, following) == worker_pid(instance, run_id)
+
+    @pytest.mark.parametrize("way", ["launcher", "forced in Dagit"])
+    def test_a_waiting_run_is_cancelled_at_once_and_never_begins(
+        self, servers: Stack, instance: dg.DagsterInstance, settled: Settled, way: str
+    ) -> None:
+        blocking = servers.launch("listening_job")
+        wait_for_step(instance, blocking)
+        waiting = servers.launch("swarm")
+
+        if way == "launcher":
+            instance.run_launcher.terminate(waiting)
+        else:
+            servers.terminate(waiting, force=True)
+        ended = status(instance, waiting)
+        servers.terminate(blocking)
+        settled(blocking)
+        following = servers.launch("swarm")
+
+        assert ended is Status.CANCELED
+        assert settled(following).status is Status.SUCCESS
+        assert status(instance, waiting) is Status.CANCELED
+        assert not instance.all_logs(waiting, of_type=dg.DagsterEventType.STEP_START)
+
+    def test_a_healthy_run_is_reported_running_and_a_finished_one_successful(
+        self, servers: Stack, instance: dg.DagsterInstance, settled: Settled
+    ) -> None:
+        running = servers.launch("listening_job")
+        wait_for_step(instance, running)
+        run = instance.get_run_by_id(running)
+        assert run is not None
+
+        health = instance.run_launcher.check_run_worker_health(run)
+        servers.terminate(running)
+        settled(running)
+
+        assert health.status is WorkerStatus.RUNNING
+        later = eventually(
+            lambda: (
+                instance.run_launcher.check_run_worker_health(run).status is WorkerStatus.SUCCESS
+            ),
+            what="the task ends",
+        )
+        assert later
+
+    def test_a_run_delivered_twice_is_begun_once(
+        self, servers: Stack, instance: dg.DagsterInstance, settled: Settled
+    ) -> None:
+        run_id = servers.launch("swarm")
+        settled(run_id)
+
+        code = execute_launched_run(instance, run_id)
+
+        assert code == 0
+        starts = instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_START)
+        assert len(starts) == AGENTS + 3
+        assert status(instance, run_id) is Status.SUCCESS
+
+    def test_the_child_still_ends_on_sigterm_after_a_run(
+        self, servers: Stack, instance: dg.DagsterInstance, settled: Settled
+    ) -> None:
+        run = settled(servers.launch("swarm"))
+        child = worker_pid(instance, run.run_id)
+        health = instance.run_launcher.check_run_worker_health
+        eventually(lambda: health(run).status is WorkerStatus.SUCCESS, what="the task ends")
+
+        os.kill(child, signal.SIGTERM)
+
+        eventually(lambda: not Path(f"/proc/{child}").exists(), what="the child ends")
+
+
+def test_busy_children_hold_no_more_than_three_connections_each(
+    servers: Stack, instance: dg.DagsterInstance
+) -> None:
+    children = 8
+    counts: list[int] = []
+    connection = psycopg2.connect(servers.database_url)
+    connection.autocommit = True
+
+    def all_ended() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute(CONNECTIONS, (APPLICATION_NAME,))
+            ((count,),) = cursor.fetchall()
+        counts.append(count)
+        return all(status(instance, run_id) is Status.SUCCESS for run_id in launched)
+
+    with servers.worker(children):
+        launched = [servers.launch("swarm") for _ in range(4 * children)]
+        eventually(all_ended, what="all runs succeed")
+    connection.close()
+
+    assert len({worker_pid(instance, run_id) for run_id in launched}) > 1
+    # The test's own instance has a pool of that name beside the children's.
+    assert children < max(counts) <= MAX_CONNECTIONS * (children + 1)
+
+
+@pytest.mark.parametrize("victim", ["child", "worker"])
+def test_a_killed_worker_is_found_by_the_health_check(
+    servers: Stack, instance: dg.DagsterInstance, settled: Settled, victim: str
+) -> None:
+    with servers.worker(children=1) as parent:
+        run_id = servers.launch("listening_job")
+        wait_for_step(instance, run_id)
+        child = worker_pid(instance, run_id)
+        if victim == "worker":
+            parent.kill()
+        os.kill(child, signal.SIGKILL)
+        run = instance.get_run_by_id(run_id)
+        assert run is not None
+
+        eventually(
+            lambda: (
+                instance.run_launcher.check_run_worker_health(run).status is WorkerStatus.FAILED
+            ),
+            what="the health check finds the dead worker",
+        )
+    instance.report_run_failed(run)
