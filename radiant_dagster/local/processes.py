@@ -185,9 +185,9 @@ def group_members(group: int) -> bool:
         except (ProcessLookupError, PermissionError):
             return False
         return True
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            fields = _proc_stat(int(entry.name))
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            fields = _proc_stat(int(name))
             # In a container whose first process reaps nobody, orphans stay zombies for good.
             if fields and int(fields[2]) == group and fields[0] not in "ZX":
                 return True

@@ -14,16 +14,14 @@ import contextlib
 import importlib.metadata
 import os
 import re
-import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from urllib.parse import urlsplit
 
 import radiant_dagster
@@ -43,6 +41,7 @@ from radiant_dagster.local.postgres import (
     wait_for_postgres,
 )
 from radiant_dagster.local.processes import Child, Guard, spawn, stop
+from radiant_dagster.local.signals import EndSignals
 from radiant_dagster.local.valkey import start_valkey, valkey_answers, valkey_url
 
 HEALTHY_SECONDS = 180.0  # cold imports on a slow disk; a warm start takes seconds
@@ -60,7 +59,6 @@ NEEDS: dict[ProcessName, ProcessName] = {"webserver": "code", "daemon": "code"}
 # Superuser and reviewer: not for processes that run other people's jobs.
 NOT_FOR_PROCESSES = {"RADIANT_OWNER_DATABASE_URL", "RADIANT_REVIEW_DATABASE_URL"}
 MIGRATED_LOGINS = {"radiant": LOGIN_ROLES, "radiant_reviewer": ("radiant_review",)}
-END_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 # These two say nothing on a port; their last line of start-up is all there is.
 READY_LINE: dict[ProcessName, re.Pattern[str]] = {
     "daemon": re.compile(r"Instance is configured with the following daemons"),
@@ -84,7 +82,7 @@ class Stack:
         env: Environment that the processes inherit, by default this process's.
 
     Use it as a context manager, or call `start` and `stop`. Both belong on the main thread, where
-    SIGTERM and SIGHUP then end the stack as Ctrl-C does.
+    SIGTERM and SIGHUP then raise KeyboardInterrupt as Ctrl-C does, until `stop`.
     """
 
     def __init__(
@@ -106,7 +104,7 @@ class Stack:
         self._home = settings.home
         self._lock: int | None = None
         self._guard: Guard | None = None
-        self._handlers: dict[int, Any] = {}
+        self._signals = EndSignals()
 
     def start(self, on_progress: Progress = _silent) -> StackInfo:
         """Start everything and wait until it is healthy.
@@ -116,6 +114,7 @@ class Stack:
 
         Raises:
             StackAlreadyRunning: Another manager works on the data folder.
+            KeyboardInterrupt: Ctrl-C or `radiant down` meanwhile; nothing keeps running.
             ConfigurationError: A port is taken, or the data folder or a setting is unusable.
             ServerDied: A process did not come up; nothing keeps running.
         """
@@ -123,7 +122,7 @@ class Stack:
         self._home = prepare_home(self._settings.home)
         self._lock = take_lock(self._home)
         try:
-            self._take_signals()
+            self._signals.take()
             info = self._start(on_progress)
         except BaseException:
             self.stop()
@@ -209,7 +208,7 @@ class Stack:
             _require_broker(plan.external["RADIANT_BROKER_URL"])
 
     def _start_dagster(self, plan: Plan) -> None:
-        """Start the code server, bring Dagster's tables up to date beside it, then the worker.
+        """Bring Dagster's tables up to date, then start the code server and the worker.
 
         The webserver and the daemon follow once the code server answers, see NEEDS.
         """
@@ -217,12 +216,10 @@ class Stack:
         if not names:
             return
         write_dagster_home(self._home, self._ports.get("code", 0))
-        if "code" in names:
-            self._spawn("code", plan)
         if "postgres" in plan.processes:
             self._migrate_dagster()
         for name in names:
-            if name not in self._children and NEEDS.get(name) not in names:
+            if NEEDS.get(name) not in names:
                 self._spawn(name, plan)
 
     def _migrate_dagster(self) -> None:
@@ -328,7 +325,7 @@ class Stack:
 
     def stop(self) -> None:
         """End everything that was started. May be called again, and after a failed start."""
-        with self._undisturbed():
+        with self._signals.undisturbed():
             for names, grace in STOP_ORDER:
                 stop(
                     [self._children.pop(name) for name in names if name in self._children],
@@ -341,31 +338,7 @@ class Stack:
                 clear_record(self._home)
                 os.close(self._lock)
                 self._lock = None
-        self._give_signals_back()
-
-    def _take_signals(self) -> None:
-        if threading.current_thread() is threading.main_thread():
-            for number in END_SIGNALS:
-                self._handlers[number] = signal.signal(number, _interrupt)
-
-    def _give_signals_back(self) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        self._handlers.clear()
-
-    @contextlib.contextmanager
-    def _undisturbed(self) -> Any:
-        # A second Ctrl-C would leave processes behind; stopping is bounded anyway.
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        numbers = (signal.SIGINT, *END_SIGNALS)
-        before = [(number, signal.signal(number, signal.SIG_IGN)) for number in numbers]
-        try:
-            yield
-        finally:
-            for number, handler in before:
-                signal.signal(number, handler)
+        self._signals.give_back()
 
     def _running_guard(self) -> Guard:
         assert self._guard is not None, "start() makes it first"  # noqa: S101
@@ -384,10 +357,6 @@ class Stack:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
-
-
-def _interrupt(_number: int, _frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _require_broker(url: str) -> None:

@@ -5,6 +5,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,11 +29,16 @@ from radiant_dagster.local.stack import Stack
 
 SERVERS = ("postgres", "valkey", "model")
 MANAGER = """
-import os, sys
+import contextlib, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as on a terminal, however we run
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.local.stack import Stack
 settings = Settings.load({"RADIANT_HOME": sys.argv[1]}, stack=False)
-with Stack(settings, processes=("valkey",)) as stack:
+with (
+    contextlib.suppress(KeyboardInterrupt),  # may come between start and wait
+    Stack(settings, processes=("valkey",)) as stack,
+):
     stack.start()
     print("up", flush=True)
     stack.wait()
@@ -48,10 +54,15 @@ def second_terminal(home: Path) -> Settings:
 
 
 @contextmanager
-def manager_elsewhere(home: Path) -> Iterator[subprocess.Popen[str]]:
+def manager_elsewhere(
+    home: Path, groups: list[int] | None = None
+) -> Iterator[subprocess.Popen[str]]:
     """Run a manager with one server in a process of its own."""
     process = subprocess.Popen(
-        [sys.executable, "-c", MANAGER, str(home)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", MANAGER, str(home)],
+        stdout=subprocess.PIPE,
+        text=True,
+        extra_groups=groups,
     )
     try:
         assert process.stdout is not None
@@ -60,6 +71,13 @@ def manager_elsewhere(home: Path) -> Iterator[subprocess.Popen[str]]:
     finally:
         process.terminate()
         process.communicate()
+
+
+def children_of(parent: int) -> list[int]:
+    shown = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(parent)], capture_output=True, text=True, check=True
+    )
+    return [int(pid) for pid in shown.stdout.split()]
 
 
 def recorded_processes(home: Path) -> dict[str, int]:
@@ -154,20 +172,62 @@ def test_ctrl_c_and_its_like_end_everything(home: Path, number: int) -> None:
     assert not (home / "stack.json").exists()
 
 
-def test_a_killed_manager_leaves_no_server_and_the_next_start_works(
-    home: Path, settings: Settings
-) -> None:
+def test_a_killed_manager_leaves_no_server(home: Path, settings: Settings) -> None:
     with manager_elsewhere(home) as manager:
         servers = recorded_processes(home)
         manager.kill()
         manager.wait()
 
+        while is_locked(home):  # its guard holds the lock until the servers have ended
+            time.sleep(0.01)
+
+    assert not any(group_members(pid) for pid in servers.values())
+    assert running_stack(settings) is None
+
+
+def test_a_start_right_after_a_kill_waits_for_the_guard(home: Path, settings: Settings) -> None:
+    with manager_elsewhere(home) as manager:
+        manager.kill()
+        manager.wait()
+
         with Stack(settings, processes=("valkey",), env=environment()) as stack:
-            info = stack.start()  # waits for the guard of the first
+            info = stack.start()
+
+            assert running_stack(settings) == info
+
+
+def test_servers_that_outlived_manager_and_guard_are_ended_by_the_next_start(
+    home: Path, settings: Settings
+) -> None:
+    with manager_elsewhere(home) as manager:
+        servers = recorded_processes(home)
+        guards = [pid for pid in children_of(manager.pid) if pid not in servers.values()]
+        for pid in (*guards, manager.pid):
+            os.kill(pid, signal.SIGKILL)
+        manager.wait()
+        orphaned = [pid for pid in servers.values() if group_members(pid)]
+
+        with Stack(settings, processes=("valkey",), env=environment()) as stack:
+            stack.start()
             left = [pid for pid in servers.values() if group_members(pid)]
 
+    assert len(guards) == 1
+    assert orphaned == list(servers.values())
     assert left == []
-    assert set(info.processes.values()).isdisjoint(servers.values())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's servers run under another account")
+def test_servers_of_root_keep_none_of_roots_groups(home: Path) -> None:
+    with manager_elsewhere(home, groups=[0, 4]) as manager:
+        pid = recorded_processes(home)["valkey"]
+
+        groups = {
+            who: Path(f"/proc/{who}/status").read_text().partition("Groups:")[2].split("\n")[0]
+            for who in (manager.pid, pid)
+        }
+
+    assert groups[manager.pid].split() == ["0", "4"]
+    assert groups[pid].split() == []
 
 
 def test_down_ends_a_manager_in_another_terminal(home: Path, settings: Settings) -> None:
@@ -234,7 +294,9 @@ def test_a_damaged_record_of_a_dead_stack_is_no_obstacle(home: Path, settings: S
 def test_a_record_never_leads_to_the_end_of_a_strangers_process(
     home: Path, settings: Settings
 ) -> None:
-    stranger = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    stranger = subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True
+    )
     record = {
         "pid": stranger.pid,
         "started_at": "2026-01-01T00:00:00+00:00",
