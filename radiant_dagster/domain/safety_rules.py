@@ -149,7 +149,7 @@ INJECTION = (
         3,
         r"\b(?:(?:begin|start|end|finish|prefix|prepend|append|preface|conclude)\s+(?:\w{1,8}\s+)?(?:reply|response|answer|message|output|story|sentence)s?\s+(?:with|by)|"
         r"(?:only|simply|always|must)\s+(?:\w{1,8}\s+)?(?:print|say|output|respond|reply|write|answer|repeat|return)\b|"
-        r"(?:print|say|output|respond|reply|write|state|repeat|answer|type|return)(?:\s+(?:with|only|exactly|just|back|the\s+(?:word|phrase|sentence|following)\w{0,2}|:))?[\s:]{0,3}[\"'“«\[`]|"
+        r"(?:print|say|output|respond|reply|write|state|repeat|answer|type|return)(?:\s+(?:with|only|exactly|just|back|the\s+(?:word|phrase|sentence|following)\w{0,2}|:))?[\s:]{1,3}[\"'“«\[`]|"
         r"\d[- ]words?\s+(?:answer|response|reply)?\s*only|\bonly\s+\d\s+words|nothing\s+(?:else|more|but)\b|in\s+the\s+style\s+of|one[- ]word\s+(?:answer|reply|response)|"
         r"(?:do\s+not|don'?t|never)\s+(?:say|write|output|print|explain|add|include|provide|state|type|generate|repeat|mention)\b|"
         r"(?:sage|sagen\s+sie|schreibe|schreiben\s+sie|antworte\w?|gib|drucke|drucken\s+sie)\b[\s,:]{1,3}(?:nur|bitte|einfach|[\"'„]))",
