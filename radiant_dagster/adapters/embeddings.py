@@ -277,7 +277,7 @@ class LiteLlmEmbeddings:
         try:
             async with asyncio.timeout(REMOTE_TIMEOUT_SECONDS):
                 reply: Any = await litellm.aembedding(
-                    model=self.model_id, input=texts, num_retries=0, max_retries=0
+                    model=self.model_id, input=texts, num_retries=0
                 )
             return cast("Mapping[str, Any]", reply.model_dump())
         except TimeoutError:

@@ -1,8 +1,8 @@
 """The HTTP client of model calls: one event loop on one background thread per process.
 
 Sync ops call `HttpClient.request` from many threads; the loop carries the sockets. A call that is
-no longer wanted is dropped on the wire within a tenth of a second, which sync clients cannot do,
-and a call costs a fraction of their CPU (figures: docs/architecture.md).
+no longer wanted is dropped on the wire within a tenth of a second, which sync clients cannot do.
+It costs 0.45 ms CPU a call at 32 threads, as urllib3 does (0.40); httpx needs 0.8.
 
 Nothing exists before the first call, and everything belongs to the process that made it: a worker
 may fork after building a client, parent and child then each have their own loop.

@@ -42,6 +42,8 @@ def load_litellm() -> Any:
         litellm.suppress_debug_info = True
         litellm.telemetry = False
         litellm.drop_params = True
+        # LiteLLM 1.106 reads `max_retries=0` of an embedding call as "the default", which is 2.
+        litellm.DEFAULT_MAX_RETRIES = 0
         for callbacks in ("callbacks", "success_callback", "failure_callback", "input_callback"):
             setattr(litellm, callbacks, [])
         # Its error log quotes provider messages, which quote prompts.
@@ -120,7 +122,6 @@ class LiteLlmSdk:
                     extra_headers=headers,
                     timeout=request.timeout_seconds,
                     num_retries=0,
-                    max_retries=0,
                 )
         except TimeoutError:
             raise LlmUnavailable("timeout", billed=True) from None

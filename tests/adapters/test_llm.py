@@ -121,11 +121,12 @@ def test_the_cost_a_proxy_reports_overrules_the_table(llm: LlmClient, server: Ll
     assert done.call_id == "proxy-7"
 
 
+@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": 0, "completion_tokens": 0}])
 def test_a_reply_without_usage_is_charged_its_upper_bound(
-    llm: LlmClient, server: LlmServer
+    llm: LlmClient, server: LlmServer, usage: object
 ) -> None:
     known = llm.complete(REQUEST)
-    server.script(replace(fake.OK, change={"usage": None}))
+    server.script(replace(fake.OK, change={"usage": usage}))
 
     done = llm.complete(REQUEST)
 
@@ -313,7 +314,7 @@ def test_content_cannot_travel_in_a_header(llm: LlmClient, server: LlmServer) ->
     assert server.calls == []
 
 
-def test_thirty_two_threads_share_one_loop_and_all_get_their_own_answer(
+def test_thirty_two_threads_share_one_loop_and_run_at_once(
     llm: LlmClient, server: LlmServer
 ) -> None:
     wanted = {f"agent{n}" for n in range(32)}
@@ -334,6 +335,7 @@ def test_thirty_two_threads_share_one_loop_and_all_get_their_own_answer(
         thread.join()
 
     assert got == {name: name for name in wanted}
+    assert server.most_at_once == 32
     assert threading.active_count() == before + 1
 
 
@@ -452,7 +454,7 @@ def test_a_transport_without_its_url_is_a_configuration_error(transport: str, se
 
 
 SDK_SCRIPT = """
-import sys, threading
+import os, sys, threading
 from dataclasses import replace
 from radiant_dagster.adapters.llm_sdk import LiteLlmSdk
 from radiant_dagster.errors import Cancelled, LlmRejected, LlmUnavailable
@@ -502,6 +504,21 @@ with fake.LlmServer() as server:
             break
         threading.Event().wait(0.01)
     assert server.calls[-1].dropped
+
+    from radiant_dagster.adapters.embeddings import LiteLlmEmbeddings
+    from radiant_dagster.errors import ConfigurationError, EmbeddingUnavailable
+    os.environ |= {"OPENAI_BASE_URL": server.url + "/v1", "OPENAI_API_KEY": "k"}
+    model = LiteLlmEmbeddings("text-embedding-3-small")
+    first, second = model.embed(["aa", "a" * 9])
+    assert round(second[0] / second[1]) == 9
+    sent = len(server.calls)
+    for status, wanted in ((503, EmbeddingUnavailable), (401, ConfigurationError)):
+        server.script(fake.error(status))
+        try:
+            model.embed_one("text")
+        except wanted as error:
+            assert "SECRET" not in f"{error}"
+    assert len(server.calls) == sent + 2, len(server.calls) - sent
 print("fine")
 """
 

@@ -1,4 +1,6 @@
 import json
+import random
+import string
 
 import pytest
 from hypothesis import given
@@ -6,6 +8,7 @@ from hypothesis import strategies as st
 
 from radiant_dagster.adapters.price_table import rate, table
 from radiant_dagster.domain.governor import (
+    MESSAGE_OVERHEAD_TOKENS,
     SYNTHESIS_MAX_TOKENS,
     cost_micro_usd,
     counted_characters,
@@ -70,19 +73,25 @@ def test_the_models_of_the_default_settings_are_known_and_embeddings_are_no_chat
     assert "text-embedding-3-small" not in known_models()
 
 
-# Tokens of cl100k, measured with LiteLLM's token counter.
+def random_letters(count: int) -> str:
+    source = random.Random(7)
+    return "".join(source.choice(string.ascii_lowercase) for _ in range(count))
+
+
+# Tokens of gpt-4o's or gpt-4's tokenizer, the larger, measured with LiteLLM's token counter.
 @pytest.mark.parametrize(
     ("text", "tokens"),
     [
-        ("The patient should be seen by a doctor before changing any dosage. " * 10, 121),
-        ("患者在改变任何药物剂量之前应当咨询医生。" * 10, 140),
-        ("xqzvkwjrpt" * 30, 157),
-        ("\U0001f9ec\U0001f9a0\U0001fa7a" * 50, 400),
-        ('{"a":[1,2,{"b":null}],"c":"\\n\\t"}' * 20, 320),
+        ("The patient should be seen by a doctor before changing any dosage. " * 10, 131),
+        ("患者在改变任何药物剂量之前应当咨询医生。" * 10, 270),
+        (random_letters(400) * 5, 1051),
+        ("\U0001f9ec\U0001f9a0\U0001fa7a" * 50, 450),
+        ('{"a":[1,2,{"b":null}],"c":"\\n\\t"}' * 20, 380),
     ],
+    ids=["english", "chinese", "random letters", "emoji", "json"],
 )
 def test_no_kind_of_text_has_more_tokens_than_the_estimate(text: str, tokens: int) -> None:
-    assert estimate_tokens(counted_characters(text)) >= tokens
+    assert estimate_tokens(counted_characters(text)) - MESSAGE_OVERHEAD_TOKENS >= tokens
 
 
 def test_plain_english_is_estimated_at_two_characters_a_token() -> None:
@@ -159,6 +168,15 @@ def test_the_messages_really_sent_fit_the_sessions_estimate() -> None:
     ):
         counted = sum(counted_characters(message["content"]) for message in messages)
         assert estimate(counted, max_tokens, "gpt-4o") <= reserved
+
+
+def test_the_rules_around_a_tiny_answer_are_part_of_the_estimate() -> None:
+    found = estimate_session([agent(1, max_tokens=1)], 3, 0, "gpt-4o", "gpt-4o-mini")
+    merged = synthesis_messages("?", [AgentResult("a1", "success", "A")])
+
+    counted = sum(counted_characters(message["content"]) for message in merged)
+
+    assert estimate(counted, SYNTHESIS_MAX_TOKENS, "gpt-4o") <= found.synthesis
 
 
 def test_a_session_with_an_unknown_model_is_refused() -> None:

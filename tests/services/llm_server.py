@@ -101,6 +101,8 @@ class LlmServer:
         self.models: list[str] = sorted(known_models())
         self.models_reply: Reply = OK
         self.peers: set[Any] = set()
+        self.most_at_once = 0
+        self._running = 0
         self._scripts: dict[str | None, deque[Reply]] = defaultdict(deque)
         self._latency = latency_seconds
         self._key = api_key
@@ -170,11 +172,15 @@ class LlmServer:
         if self._key and request.headers.get("Authorization") != f"Bearer {self._key}":
             call.reply = error(401)
             return call, _send(call.reply, b"")
+        self._running += 1
+        self.most_at_once = max(self.most_at_once, self._running)
         try:
             await asyncio.sleep(self._latency + reply.delay_seconds)
         except asyncio.CancelledError:
             call.dropped = True
             raise
+        finally:
+            self._running -= 1
         if reply.disconnect:
             assert request.transport is not None
             request.transport.close()
