@@ -74,10 +74,7 @@ def manager_elsewhere(
 
 
 def children_of(parent: int) -> list[int]:
-    shown = subprocess.run(
-        ["ps", "-o", "pid=", "--ppid", str(parent)], capture_output=True, text=True, check=True
-    )
-    return [int(pid) for pid in shown.stdout.split()]
+    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
 
 def recorded_processes(home: Path) -> dict[str, int]:
