@@ -80,20 +80,25 @@ class DagsterApi:
         Raises:
             DagsterUnavailable: The webserver is away or refused.
         """
-        config = {
-            "ops": {
-                "open_session": {
-                    "config": {"tenant_id": str(tenant_id), "session_id": str(session_id)}
-                }
-            }
-        }
+        config = {"tenant_id": str(tenant_id), "session_id": str(session_id)}
         tags = {"radiant/session_id": str(session_id), "radiant/tenant_id": str(tenant_id)}
-        return self._launch("think_tank", config, tags)
+        return self.launch("think_tank", "open_session", config, tags)
 
-    def _launch(self, job: str, config: dict[str, Any], tags: dict[str, str]) -> str:
+    def launch(self, job: str, op: str, config: dict[str, str], tags: dict[str, str]) -> str:
+        """Launch a job whose first op takes ids, and return the run id.
+
+        Args:
+            job: Name of the job.
+            op: The op that reads the ids.
+            config: Ids only; Dagster stores and shows it.
+            tags: Ids only, for the same reason.
+
+        Raises:
+            DagsterUnavailable: The webserver is away or refused.
+        """
         params = {
             "selector": {**REPOSITORY, "jobName": job},
-            "runConfigData": json.dumps(config),
+            "runConfigData": json.dumps({"ops": {op: {"config": config}}}),
             "executionMetadata": {"tags": [{"key": k, "value": v} for k, v in tags.items()]},
         }
         result = self._query(LAUNCH, {"params": params})["launchRun"]
