@@ -273,7 +273,7 @@ class SessionNotFound(StateError):
 
     code = "session_not_found"
 
-    def __init__(self, session_id: UUID) -> None:
+    def __init__(self, session_id: UUID | str) -> None:
         super().__init__(f"No session {session_id}. List yours with `radiant sessions list`.")
 
 
@@ -292,7 +292,7 @@ class ApprovalNotFound(StateError):
 
     code = "approval_not_found"
 
-    def __init__(self, approval_id: UUID) -> None:
+    def __init__(self, approval_id: UUID | str) -> None:
         super().__init__(f"No approval {approval_id}. List yours with `radiant approvals list`.")
 
 
@@ -366,7 +366,7 @@ class HeuristicNotFound(StateError):
 
     code = "heuristic_not_found"
 
-    def __init__(self, heuristic_id: UUID) -> None:
+    def __init__(self, heuristic_id: UUID | str) -> None:
         super().__init__(f"No heuristic {heuristic_id}. List yours with `radiant grimoire list`.")
 
 

@@ -1,0 +1,205 @@
+"""What a caller sees of a session: how far it is, and everything about it.
+
+Reads only. The command line shows these; a server API can hand out the same.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from psycopg2 import sql
+
+from radiant_dagster.adapters import approvals, audit, grimoire, sessions
+from radiant_dagster.adapters.postgres import Cursor
+from radiant_dagster.domain.sessions import TERMINAL
+from radiant_dagster.errors import HeuristicNotFound, SessionNotFound
+
+Kind = Literal["session", "approval_request", "knowledge_heuristics"]
+
+# The lean columns only: a session may carry 200,000 characters of documents, and this is polled.
+PROGRESS = """
+    select id, status, domain, swarm_status, missing_agents, cost_micro_usd, offline_demo,
+           dagster_run_id, conclude_run_id, failure_code, failure_message,
+           extract(epoch from coalesce(ended_at, clock_timestamp()) - created_at)::float
+               as elapsed_seconds
+    from radiant.session where tenant_id = %s and id = %s
+"""
+AGENTS_PROGRESS = """
+    select agent_id, role, coalesce(model_used, model) as model, status, attempts, latency_ms,
+           prompt_tokens + completion_tokens as tokens, cost_micro_usd, error_code,
+           cardinality(cited) as cited
+    from radiant.agent_run where tenant_id = %s and session_id = %s order by position
+"""
+REVIEW_PROGRESS = """
+    select r.id, r.state, r.attempt, r.deadline, r.reasons, r.on_timeout, r.required_role,
+           r.withheld, r.escalated_at is not null as escalated,
+           extract(epoch from r.deadline - clock_timestamp())::float as seconds_left,
+           d.verdict, coalesce(d.decided_by, '{}') as decided_by,
+           d.claimed_run_id is not null as claimed
+    from radiant.approval_request r
+    left join radiant.approval_decision d on d.tenant_id = r.tenant_id and d.approval_id = r.id
+    where r.tenant_id = %s and r.session_id = %s order by r.attempt desc limit 1
+"""
+APPROVALS_OF_SESSION = """
+    select r.id, r.attempt, r.state, r.reasons, r.created_at, r.deadline, r.escalated_at,
+           r.required_role, r.withheld, d.verdict, d.decided_by, d.decided_at, d.guidance,
+           d.claimed_run_id, d.done_at
+    from radiant.approval_request r
+    left join radiant.approval_decision d on d.tenant_id = r.tenant_id and d.approval_id = r.id
+    where r.tenant_id = %s and r.session_id = %s order by r.attempt
+"""
+VOTES_OF_SESSION = """
+    select v.approval_id, v.actor, v.verdict, v.guidance, v.at
+    from radiant.approval_vote v
+    join radiant.approval_request r on r.tenant_id = v.tenant_id and r.id = v.approval_id
+    where v.tenant_id = %s and r.session_id = %s order by v.at
+"""
+FIND_IDS = """
+    select id from radiant.{table} where tenant_id = %s and id::text like %s order by id limit 4
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentProgress:
+    """How far one agent is."""
+
+    agent_id: str
+    role: str
+    model: str
+    status: str
+    attempts: int
+    latency_ms: int
+    tokens: int
+    cost_micro_usd: int
+    error_code: str | None
+    cited: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewProgress:
+    """The newest approval request of a session; `seconds_left` is by the database's clock."""
+
+    id: UUID
+    state: str
+    attempt: int
+    deadline: datetime
+    reasons: list[str]
+    on_timeout: str
+    required_role: str
+    withheld: bool
+    escalated: bool
+    seconds_left: float
+    verdict: str | None
+    decided_by: list[str]
+    claimed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a session is."""
+
+    id: UUID
+    status: str
+    domain: str
+    swarm_status: str | None
+    missing_agents: Mapping[str, str]
+    cost_micro_usd: int
+    offline_demo: bool
+    dagster_run_id: str | None
+    conclude_run_id: str | None
+    failure_code: str | None
+    failure_message: str | None
+    elapsed_seconds: float
+    agents: tuple[AgentProgress, ...]
+    review: ReviewProgress | None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more happens by itself."""
+        return self.status in TERMINAL
+
+    @property
+    def waits_for_person(self) -> bool:
+        """Whether a decision is open; a decided request waits for its continuation only."""
+        pending = self.review is not None and self.review.state == "pending"
+        return self.status == "awaiting_review" and pending
+
+    @property
+    def spent_micro_usd(self) -> int:
+        """What was spent so far; the session's own sum is written when all agents are through."""
+        return max(self.cost_micro_usd, sum(agent.cost_micro_usd for agent in self.agents))
+
+
+def progress(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> Progress:
+    """Return how far a session is, without any of its texts.
+
+    Raises:
+        SessionNotFound: Unknown, or another tenant's.
+    """
+    cursor.execute(PROGRESS, (tenant_id, session_id))
+    row = cursor.fetchone()
+    if row is None:
+        raise SessionNotFound(session_id)
+    cursor.execute(AGENTS_PROGRESS, (tenant_id, session_id))
+    agents = tuple(AgentProgress(**item) for item in cursor.fetchall())
+    cursor.execute(REVIEW_PROGRESS, (tenant_id, session_id))
+    review = cursor.fetchone()
+    return Progress(
+        **row, agents=agents, review=ReviewProgress(**review) if review is not None else None
+    )
+
+
+def session_view(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> dict[str, Any]:
+    """Return everything about a session as plain data.
+
+    Returns:
+        ``session`` and ``agents`` (all columns), ``approvals`` (each with ``votes``), ``decision``
+        and ``librarian`` (None where there is none), ``learned`` (the heuristic, None likewise),
+        ``audit``.
+
+    Raises:
+        SessionNotFound: Unknown, or another tenant's.
+    """
+    session = sessions.get_session(cursor, tenant_id, session_id)
+    cursor.execute(APPROVALS_OF_SESSION, (tenant_id, session_id))
+    requests = [dict(row) for row in cursor.fetchall()]
+    cursor.execute(VOTES_OF_SESSION, (tenant_id, session_id))
+    votes = [dict(row) for row in cursor.fetchall()]
+    for request in requests:
+        request["votes"] = [
+            {key: value for key, value in vote.items() if key != "approval_id"}
+            for vote in votes
+            if vote["approval_id"] == request["id"]
+        ]
+    librarian = grimoire.librarian_of_session(cursor, tenant_id, session_id)
+    decision = approvals.decision_of_session(cursor, tenant_id, session_id)
+    if decision is not None:
+        del decision["payload_sha256"]  # binds the decision to a text; says nothing to a reader
+    return {
+        "session": session,
+        "agents": sessions.agent_rows(cursor, tenant_id, session_id),
+        "approvals": requests,
+        "decision": decision,
+        "librarian": librarian,
+        "learned": _learned(cursor, tenant_id, librarian),
+        "audit": audit.of_session(cursor, tenant_id, session_id),
+    }
+
+
+def _learned(
+    cursor: Cursor, tenant_id: UUID, librarian: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
+    if librarian is None or librarian["heuristic_id"] is None:
+        return None
+    try:
+        return grimoire.get_heuristic(cursor, tenant_id, librarian["heuristic_id"])
+    except HeuristicNotFound:  # maintenance deletes what has been out of use for a month
+        return None
+
+
+def find_ids(cursor: Cursor, tenant_id: UUID, kind: Kind, prefix: str) -> list[UUID]:
+    """Return up to four ids of a table that begin with these hexadecimal digits and dashes."""
+    cursor.execute(sql.SQL(FIND_IDS).format(table=sql.Identifier(kind)), (tenant_id, f"{prefix}%"))
+    return [row["id"] for row in cursor.fetchall()]

@@ -1,0 +1,367 @@
+"""`radiant approvals`: what waits for a person, read scrubbed and decided once."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from radiant_dagster.adapters import approvals as store
+from radiant_dagster.cli.common import (
+    Client,
+    as_option,
+    connect_reviewer,
+    duration,
+    emit_json,
+    example,
+    json_option,
+    login_name,
+    make_console,
+    moment,
+    plain,
+    print_text,
+    read_text,
+    resolve_id,
+    short,
+    stdin_is_terminal,
+    tenant_option,
+    valid_text,
+)
+from radiant_dagster.cli.main import EXIT_FAILED
+from radiant_dagster.cli.render import OFFLINE_LABEL, STYLES, reason_text, section
+from radiant_dagster.domain.approvals import Verdict, Vote, validate_vote
+from radiant_dagster.errors import InvalidInput
+
+NEXT: Mapping[str, str] = {
+    "approved": "The draft becomes the answer.",
+    "rejected": "The session ends without an answer.",
+    "modified": "A text of yours becomes the answer; guidance alone makes a new draft, which is "
+    "reviewed again.",
+}
+
+
+@click.group(
+    short_help="Read what waits for a person, and decide it.",
+    epilog=example(
+        "radiant approvals list",
+        "radiant approvals show 8c01d2",
+        "radiant approvals approve 8c01d2 --as dr-lee",
+    ),
+)
+def approvals() -> None:
+    """Read what waits for a person, and decide it before its deadline.
+
+    Reviewers see texts with personal data scrubbed, never the originals. Who asked cannot decide.
+    """
+
+
+@approvals.command(
+    "list", short_help="What waits for a decision.", epilog=example("radiant approvals list --all")
+)
+@click.option("--all", "everything", is_flag=True, help="Decided ones too.")
+@tenant_option
+@json_option
+def list_(everything: bool, tenant: str | None, as_json: bool) -> None:
+    """List what waits for a decision, the nearest deadline first."""
+    with (
+        connect_reviewer(tenant) as client,
+        client.database.tenant_transaction(client.tenant_id, role="radiant_review") as cursor,
+    ):
+        rows = store.list_approvals(cursor, client.tenant_id, pending_only=not everything)
+    if as_json:
+        emit_json({"approvals": rows})
+        return
+    if not rows:
+        click.echo("Nothing waits for a decision.")
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("id", "state", "time left", "domain", "asked by", "session"):
+        table.add_column(name, header_style="dim", no_wrap=True)
+    table.add_column("why", header_style="dim", overflow="fold")
+    for row in rows:
+        state = row["shown_state"]
+        table.add_row(
+            short(row["id"]),
+            plain(state, STYLES.get(state, "")),
+            duration(seconds_left(row)) if state == "pending" else "-",
+            row["domain"],
+            plain(row["requested_by"]),
+            short(row["session_id"]),
+            plain("; ".join(reason_text(code) for code in row["reasons"])),
+        )
+    make_console().print(table)
+
+
+def seconds_left(row: Mapping[str, Any]) -> float:
+    """Return the time left until the deadline, by the database's clock."""
+    return max((row["deadline"] - row["server_now"]).total_seconds(), 0.0)
+
+
+@approvals.command(
+    short_help="One request: the draft and the agents' answers.",
+    epilog=example("radiant approvals show 8c01d2"),
+)
+@click.argument("approval_id", metavar="ID")
+@tenant_option
+@json_option
+def show(approval_id: str, tenant: str | None, as_json: bool) -> None:
+    """Show what a reviewer may read, scrubbed of personal data."""
+    with connect_reviewer(tenant) as client:
+        row = fetch(client, find(client, approval_id))
+    if as_json:
+        emit_json(row)
+    else:
+        render_approval(make_console(), row)
+
+
+def find(client: Client, text: str) -> UUID:
+    """Return the id that a person typed."""
+    return resolve_id(client, "approval_request", text, role="radiant_review")
+
+
+def fetch(client: Client, approval_id: UUID) -> dict[str, Any]:
+    """Return a request with its scrubbed review document."""
+    with client.database.tenant_transaction(client.tenant_id, role="radiant_review") as cursor:
+        return store.get_approval(cursor, client.tenant_id, approval_id)
+
+
+def render_approval(console: Console, row: Mapping[str, Any]) -> None:
+    """Print what a reviewer may read, and what happens when."""
+    review = row["review_sanitized"]
+    state = row["shown_state"]
+    console.print(plain(f"Approval {row['id']}, session {row['session_id']}", "bold"))
+    if review.get("offline_demo"):
+        console.print(plain(OFFLINE_LABEL, "bold yellow"))
+    if state == "pending":
+        console.print(plain(_countdown(row), "yellow"))
+    elif row["verdict"]:
+        who = ", ".join(row["decided_by"])
+        console.print(plain(f"{state.capitalize()} by {who} at {moment(row['decided_at'])}."))
+    else:
+        console.print(plain(f"{state.capitalize()} (deadline {moment(row['deadline'])})."))
+    for code in row["reasons"]:
+        console.print(plain(f"Asked because {reason_text(code)}."))
+    console.print(plain(f"Domain {row['domain']}, asked by {row['requested_by']}."))
+    _render_swarm(console, review)
+    if row["withheld"]:
+        console.print(
+            plain(
+                "The texts are withheld, because they could not be scrubbed of personal data "
+                f"({review.get('withheld_because', 'unknown')}). This can only be rejected.",
+                "bold red",
+            )
+        )
+        return
+    section(console, "Question")
+    print_text(console, review["prompt"])
+    roles = {agent["agent_id"]: agent["role"] for agent in review["agents"]}
+    for agent_id, answer in review["answers"].items():
+        section(console, f"Answer of {agent_id} ({roles.get(agent_id, '')})")
+        print_text(console, answer)
+    section(console, "Draft under review")
+    print_text(console, review["draft"] or "There is none yet: it is written after approval.")
+
+
+def _countdown(row: Mapping[str, Any]) -> str:
+    end = "the session ends without an answer"
+    if row["on_timeout"] == "escalate" and row["escalated_at"] is None:
+        end = "the deadline is extended once and a senior reviewer is asked"
+    return (
+        f"Waits for a {row['required_role']}: {duration(seconds_left(row))} left (until "
+        f"{moment(row['deadline'])}). Without a decision {end}."
+    )
+
+
+def _render_swarm(console: Console, review: Mapping[str, Any]) -> None:
+    agents = review["agents"]
+    answered = sum(agent["status"] == "success" for agent in agents)
+    text = f"{answered} of {len(agents)} agents answered ({review['swarm_status']})"
+    if review["missing_agents"]:
+        missing = review["missing_agents"].items()
+        text += "; missing: " + ", ".join(f"{name} ({code})" for name, code in missing)
+    console.print(plain(text + "."))
+    reasons = ", ".join(review["cato_reasons"])
+    console.print(plain(f"Cato: {review['cato_verdict']}" + (f" ({reasons})" if reasons else "")))
+    if review.get("scrubbed"):
+        counts = ", ".join(f"{count} {kind}" for kind, count in review["scrubbed"].items())
+        console.print(plain(f"Scrubbed: {counts}."))
+
+
+def decide(
+    client: Client,
+    approval: Mapping[str, Any],
+    verdict: Verdict,
+    *,
+    actor: str,
+    roles: frozenset[str],
+    guidance: str = "",
+    edited_text: str | None = None,
+) -> str | None:
+    """Record a decision on exactly the text that `approval` holds.
+
+    Args:
+        client: The reviewer's connection.
+        approval: What `fetch` returned and the reviewer was shown.
+        verdict: What was decided.
+        actor: Who decides.
+        roles: What the actor is.
+        guidance: What to change, or why it was rejected.
+        edited_text: The reviewer's own answer.
+
+    Returns:
+        The verdict that stands, or None while another vote is needed.
+    """
+    vote = Vote(
+        actor=actor,
+        roles=roles,
+        verdict=verdict,
+        payload_sha256=bytes(approval["payload_sha256"]),
+        guidance=guidance,
+        edited_text=edited_text,
+    )
+    return store.decide(client.database, client.tenant_id, approval["id"], vote)
+
+
+def _decision_options(command: Any) -> Any:
+    for option in (
+        json_option,
+        tenant_option,
+        click.option(
+            "--role", "roles", multiple=True, default=("reviewer",), show_default=True,
+            help="What you are. May be given several times.",
+        ),
+        as_option,
+        click.argument("approval_id", metavar="ID"),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def _run_decision(
+    verdict: Verdict,
+    approval_id: str,
+    actor: str | None,
+    roles: tuple[str, ...],
+    tenant: str | None,
+    *,
+    guidance: str,
+    as_json: bool,
+    edited_text: str | None = None,
+    confirm: bool = False,
+) -> None:
+    who = login_name(actor)
+    said = valid_text("guidance", guidance)
+    # Refused before anything is read, so that a reviewer learns of it at once.
+    validate_vote(Vote(who, frozenset(roles), verdict, b"", said, edited_text))
+    with connect_reviewer(tenant) as client:
+        row = fetch(client, find(client, approval_id))
+        if confirm and row["shown_state"] == "pending":
+            _confirm(row)
+        standing = decide(
+            client, row, verdict, actor=who, roles=frozenset(roles), guidance=said,
+            edited_text=edited_text,
+        )  # fmt: skip
+    if as_json:
+        emit_json({"approval_id": row["id"], "session_id": row["session_id"], "verdict": standing})
+    elif standing is None:
+        click.echo(f"Recorded for {who}. Another reviewer's vote is needed.")
+    else:
+        click.echo(f"Recorded: {standing} by {who}. {NEXT[standing]}")
+        click.echo(f"  radiant sessions watch {short(row['session_id'])}")
+
+
+def _confirm(row: Mapping[str, Any]) -> None:
+    render_approval(make_console(), row)
+    if not click.confirm("\nApprove exactly this draft?"):
+        click.echo("Nothing was decided.", err=True)
+        raise click.exceptions.Exit(EXIT_FAILED)
+
+
+@approvals.command(
+    short_help="Let the draft become the answer.",
+    epilog=example("radiant approvals approve 8c01d2 --as dr-lee"),
+)
+@_decision_options
+@click.option("--guidance", default="", help="A remark that is kept with the decision.")
+@click.option("--yes", is_flag=True, help="Do not ask; you have read the draft.")
+def approve(
+    approval_id: str,
+    actor: str | None,
+    roles: tuple[str, ...],
+    tenant: str | None,
+    as_json: bool,
+    guidance: str,
+    yes: bool,
+) -> None:
+    """Approve: the draft becomes the answer.
+
+    On a terminal the draft is shown first and you are asked.
+    """
+    confirm = not yes and not as_json and stdin_is_terminal()
+    _run_decision(
+        "approved", approval_id, actor, roles, tenant,
+        guidance=guidance, as_json=as_json, confirm=confirm,
+    )  # fmt: skip
+
+
+@approvals.command(
+    short_help="Refuse the draft; there is no answer.",
+    epilog=example('radiant approvals reject 8c01d2 --as dr-lee --guidance "The dose is wrong."'),
+)
+@_decision_options
+@click.option("--guidance", default="", help="Why. Required.")
+def reject(
+    approval_id: str,
+    actor: str | None,
+    roles: tuple[str, ...],
+    tenant: str | None,
+    as_json: bool,
+    guidance: str,
+) -> None:
+    """Reject: the session ends without an answer."""
+    _run_decision("rejected", approval_id, actor, roles, tenant, guidance=guidance, as_json=as_json)
+
+
+@approvals.command(
+    short_help="Correct the draft, or have it written anew.",
+    epilog=example(
+        "radiant approvals modify 8c01d2 --as dr-lee --text corrected.txt",
+        'radiant approvals modify 8c01d2 --as dr-lee --guidance "Name the temperature limits."',
+    ),
+)
+@_decision_options
+@click.option("--text", "source", metavar="FILE|-", help="Your own text of the answer.")
+@click.option("--guidance", default="", help="What a new draft should do better.")
+def modify(
+    approval_id: str,
+    actor: str | None,
+    roles: tuple[str, ...],
+    tenant: str | None,
+    as_json: bool,
+    source: str | None,
+    guidance: str,
+) -> None:
+    """Modify: your text becomes the answer, or a new draft is written after your guidance.
+
+    Redactions like [PERSON_1] may stay in your text. With guidance alone the new draft comes back
+    for review, since nobody has read it. On a terminal, with neither, your editor opens the draft.
+    """
+    edited = read_text("edited_text", source) if source is not None else None
+    if edited is not None and not edited.strip():
+        raise InvalidInput("edited_text", "is empty", "Pass the corrected answer.")
+    if edited is None and not guidance and not as_json and stdin_is_terminal():
+        edited = _edited_draft(approval_id, tenant)
+    _run_decision(
+        "modified", approval_id, actor, roles, tenant,
+        guidance=guidance, as_json=as_json, edited_text=edited,
+    )  # fmt: skip
+
+
+def _edited_draft(approval_id: str, tenant: str | None) -> str | None:
+    with connect_reviewer(tenant) as client:
+        row = fetch(client, find(client, approval_id))
+    if row["shown_state"] != "pending" or row["withheld"]:
+        return None  # the decision says what is wrong
+    return click.edit(row["review_sanitized"]["draft"], extension=".md")

@@ -1,0 +1,377 @@
+"""Draws a session: while it runs, when it has ended, and everything about it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from radiant_dagster.adapters.dagster_api import DagsterApi
+from radiant_dagster.adapters.session_view import AgentProgress, Progress, ReviewProgress
+from radiant_dagster.cli.common import duration, moment, plain, print_text, short, usd
+
+STATUS_TEXT: Mapping[str, str] = {
+    "created": "waiting for a worker to begin",
+    "running": "the agents are at work",
+    "synthesised": "the draft is written and being checked",
+    "awaiting_review": "a person has to decide",
+    "concluding": "the decision is being carried out",
+    "completed": "completed",
+    "rejected": "rejected by the reviewer: there is no answer",
+    "expired": "nobody decided in time: there is no answer",
+    "failed": "failed",
+    "cancelled": "cancelled",
+}
+STYLES: Mapping[str, str] = {
+    "completed": "green", "success": "green", "approved": "green", "active": "green",
+    "failed": "red", "rejected": "red", "expired": "red", "timeout": "red", "cancelled": "red",
+    "awaiting_review": "yellow", "degraded": "yellow", "running": "cyan", "modified": "yellow",
+    "quarantined": "yellow", "pending": "yellow",
+}  # fmt: skip
+REASONS: Mapping[str, str] = {
+    "requested": "the person who asked wants a review",
+    "domain_policy": "questions of this domain are always reviewed",
+    "cato_review": "Cato, the safety check, has doubts",
+    "cato_blocked": "Cato, the safety check, blocked the draft",
+    "cato_unavailable": "Cato, the safety check, could not be asked",
+    "swarm_degraded": "some agents did not answer",
+    "low_agreement": "the agents disagree",
+    "revised": "the draft was written anew after a reviewer's guidance",
+}
+NOTES: Mapping[str, str] = {
+    "redactions_left": "The reviewer's own text; its redactions, like [PERSON_1], were left in.",
+    "edited": "The reviewer's own text.",
+}
+LEARNED: Mapping[str, str] = {
+    "stored": "a heuristic, quarantined until a curator promotes it or further reviews vouch for "
+    "it: radiant grimoire promote {id}",
+    "rederived": "nothing new, it confirmed heuristic {id}",
+    "skipped": "nothing ({reason})",
+    "refused": "nothing, what was distilled was refused ({reason})",
+}
+SLOW_START_SECONDS = 15.0
+OFFLINE_LABEL = (
+    "OFFLINE DEMO: these answers come from the built-in demo model, not from a real one. Set "
+    "LITELLM_PROXY_URL to use real models."
+)
+
+
+def reason_text(code: str) -> str:
+    """Return why a review is needed, for people."""
+    return REASONS.get(code, code)
+
+
+def status_line(now: Progress) -> str:
+    """Return what happens at the moment, in one line."""
+    if now.status == "awaiting_review" and now.review and not now.waits_for_person:
+        verdict = now.review.verdict or now.review.state
+        who = ", ".join(now.review.decided_by)
+        return f"{verdict} by {who}; the approval sensor launches the continuation"
+    text = STATUS_TEXT[now.status]
+    if now.status == "created" and now.elapsed_seconds > SLOW_START_SECONDS:
+        text += " (slow: `radiant doctor` tells whether workers live)"
+    return text
+
+
+def review_lines(review: ReviewProgress) -> list[str]:
+    """Return the exact commands that decide a review, and how long there is."""
+    left = max(review.seconds_left, 0.0)
+    end = "the session ends without an answer"
+    if review.on_timeout == "escalate" and not review.escalated:
+        end = "a senior reviewer is asked"
+    return [
+        f"A {review.required_role} has to decide approval {review.id} within {duration(left)}, "
+        f"else {end}.",
+        f"Why: {'; '.join(reason_text(code) for code in review.reasons)}.",
+        f"  radiant approvals show {review.id}",
+        f"  radiant approvals approve {review.id} --as NAME",
+        f'  radiant approvals reject {review.id} --as NAME --guidance "why"',
+        f"  radiant approvals modify {review.id} --as NAME --text FILE",
+        "NAME is somebody other than the person who asked.",
+    ]
+
+
+def progress_table(now: Progress) -> RenderableType:
+    """Return the live view of a session."""
+    head = Text.assemble(
+        (f"Session {short(now.id)}", "bold"),
+        "  ",
+        (status_line(now), STYLES.get(now.status, "")),
+        f"  {duration(now.elapsed_seconds)}  {usd(now.spent_micro_usd)}",
+    )
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("agent", "role", "model", "state"):
+        table.add_column(name, header_style="dim", overflow="ellipsis", no_wrap=True)
+    for name in ("latency", "tokens", "cost"):
+        table.add_column(name, header_style="dim", justify="right", no_wrap=True)
+    for agent in now.agents:
+        table.add_row(
+            plain(agent.agent_id),
+            plain(agent.role),
+            plain(agent.model),
+            Text(agent_state(agent), style=STYLES.get(agent.status, "dim")),
+            f"{agent.latency_ms / 1000:.1f} s" if agent.latency_ms else "",
+            str(agent.tokens or ""),
+            usd(agent.cost_micro_usd) if agent.cost_micro_usd else "",
+        )
+    parts: list[RenderableType] = [head, table]
+    if now.waits_for_person and now.review:
+        parts.append(Text("\n".join(review_lines(now.review)), style="yellow"))
+    return Group(*parts)
+
+
+def agent_state(agent: AgentProgress) -> str:
+    """Return an agent's state with what qualifies it."""
+    state = agent.status
+    if agent.error_code:
+        state += f" ({agent.error_code})"
+    if agent.attempts > 1:
+        state += f", try {agent.attempts}"
+    if agent.cited:
+        state += f", cited {agent.cited} heuristic{'s' if agent.cited > 1 else ''}"
+    return state
+
+
+class LinePrinter:
+    """Prints progress as plain lines, one for each thing that changed.
+
+    Args:
+        write: Takes a line.
+    """
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self._status = ""
+        self._agents: dict[str, str] = {}
+        self._review: object = None
+
+    def __call__(self, now: Progress) -> None:
+        """Print what changed since the last call."""
+        for agent in now.agents:
+            state = agent_state(agent)
+            if state == self._agents.get(agent.agent_id, "pending"):
+                continue
+            self._agents[agent.agent_id] = state
+            facts = ""
+            if agent.latency_ms:
+                facts = (
+                    f", {agent.latency_ms / 1000:.1f} s, {agent.tokens} tokens, "
+                    f"{usd(agent.cost_micro_usd)}"
+                )
+            self._write(f"  {agent.agent_id} ({agent.role}): {state}{facts}")
+        line = status_line(now)
+        if line != self._status:
+            self._status = line
+            self._write(f"{duration(now.elapsed_seconds):>7}  {line}")
+        if now.waits_for_person and now.review and now.review.id != self._review:
+            self._review = now.review.id
+            for text in review_lines(now.review):
+                self._write(text)
+
+
+def headline(view: Mapping[str, Any]) -> list[Text]:
+    """Return what has to be known before the answer is read."""
+    session, agents = view["session"], view["agents"]
+    lines: list[Text] = []
+    if session["offline_demo"]:
+        lines.append(Text(OFFLINE_LABEL, style="bold yellow"))
+    answered = sum(agent["status"] == "success" for agent in agents)
+    swarm = session["swarm_status"] or session["status"]
+    text = f"{swarm}: {answered} of {len(agents)} agents answered"
+    missing = session["missing_agents"]
+    if missing:
+        who = ", ".join(f"{name} ({code})" for name, code in sorted(missing.items()))
+        text += f"; missing: {who}"
+    lines.append(plain(text.capitalize() + ".", STYLES.get(swarm, "bold")))
+    if session["status"] != "completed":
+        lines.append(
+            plain(f"The session {_ending(session)}.", STYLES.get(session["status"], "bold"))
+        )
+    lines.append(plain(decided(view)))
+    if session["final_note"]:
+        lines.append(plain(NOTES.get(session["final_note"], session["final_note"])))
+    return lines
+
+
+def _ending(session: Mapping[str, Any]) -> str:
+    status = session["status"]
+    if status == "failed":
+        return f"failed ({session['failure_code']}): {session['failure_message']}"
+    if status in ("rejected", "expired"):
+        return f"ended as {status}: no answer is handed out"
+    return f"is {status.replace('_', ' ')}"
+
+
+def decided(view: Mapping[str, Any]) -> str:
+    """Return who decided, or that nobody had to."""
+    decision = view["decision"]
+    if decision is None:
+        if view["approvals"]:
+            return "Nobody has decided yet."
+        if view["session"]["status"] == "completed":
+            return "Nobody reviewed it: no approval was needed."
+        return "Nobody was asked to review it."
+    who = ", ".join(decision["decided_by"])
+    text = f"{decision['verdict'].capitalize()} by {who} at {moment(decision['decided_at'])}."
+    return f"{text} Guidance: {decision['guidance']}" if decision["guidance"] else text
+
+
+def learned(view: Mapping[str, Any]) -> str:
+    """Return what the Librarian made of the session."""
+    librarian = view["librarian"]
+    if librarian is None:
+        return "nothing"
+    return LEARNED[librarian["decision"]].format(
+        id=librarian["heuristic_id"], reason=librarian["reason"]
+    )
+
+
+def render_result(console: Console, view: Mapping[str, Any], dagster: DagsterApi) -> None:
+    """Print the outcome of a session: what qualifies the answer first, then the answer.
+
+    Args:
+        console: Where to.
+        view: From `adapters.session_view.session_view`.
+        dagster: Makes the links to runs.
+    """
+    session = view["session"]
+    console.print(Rule(f"Session {session['id']}", align="left"))
+    for line in headline(view):
+        console.print(line)
+    if session["final_response"]:
+        console.print()
+        print_text(console, session["final_response"])
+    console.print()
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column(overflow="fold")
+    for name, value in _facts(view, dagster):
+        facts.add_row(name, plain(value))
+    console.print(facts)
+
+
+def _facts(view: Mapping[str, Any], dagster: DagsterApi) -> list[tuple[str, str]]:
+    session, heuristic = view["session"], view["learned"]
+    rows = [("Learned", learned(view))]
+    if heuristic is not None:
+        rows.append(("", f"When {heuristic['trigger_pattern']}"))
+        rows.append(("", f"{heuristic['polarity'].capitalize()}: {heuristic['action_template']}"))
+    if session["heuristics"]:
+        cited = {number for agent in view["agents"] for number in agent["cited"]}
+        rows.append(
+            ("Used", f"{len(session['heuristics'])} heuristics offered, {len(cited)} cited")
+        )
+    bound = usd(session["estimated_micro_usd"])
+    rows.append(("Cost", f"{usd(session['cost_micro_usd'])} (the upper bound was {bound})"))
+    if session["ended_at"]:
+        took = (session["ended_at"] - session["created_at"]).total_seconds()
+        rows.append(("Time", duration(took)))
+    rows += [("Dagit", link) for link in run_links(session, dagster)]
+    rows.append(("More", f"radiant sessions show {session['id']}"))
+    return rows
+
+
+def run_links(session: Mapping[str, Any], dagster: DagsterApi) -> list[str]:
+    """Return the pages of a session's runs in Dagit, each once."""
+    runs = (session["dagster_run_id"], session["conclude_run_id"])
+    return [dagster.run_link(run) for run in dict.fromkeys(runs) if run]
+
+
+def render_details(console: Console, view: Mapping[str, Any], dagster: DagsterApi) -> None:
+    """Print everything about a session."""
+    session = view["session"]
+    render_result(console, view, dagster)
+    section(
+        console,
+        f"Question ({session['domain']}, asked by {session['user_id']} at "
+        f"{moment(session['created_at'])})",
+    )
+    print_text(console, session["prompt"])
+    for name, text in session["context"].items():
+        console.print(plain(f"Document {name}: {len(str(text)):,} characters", "dim"))
+    if session["rerun_of"]:
+        console.print(plain(f"Rerun of session {session['rerun_of']}", "dim"))
+    section(console, "Agents")
+    for agent in view["agents"]:
+        render_agent(console, agent)
+    if session["heuristics"]:
+        section(console, "Heuristics offered to the agents")
+        _render_offered(console, view)
+    section(console, "Safety")
+    reasons = ", ".join(session["cato_reasons"])
+    verdict = session["cato_verdict"] or "not asked yet"
+    console.print(plain(f"Cato: {verdict}" + (f" ({reasons})" if reasons else "")))
+    _render_approvals(console, view["approvals"])
+    section(console, "Audit")
+    audit = Table(box=None, pad_edge=False)
+    for name in ("at", "who", "what", "detail"):
+        audit.add_column(name, header_style="dim", overflow="fold")
+    for row in view["audit"]:
+        detail = ", ".join(f"{key}={value}" for key, value in row["detail"].items())
+        audit.add_row(moment(row["at"]), plain(row["actor"]), plain(row["action"]), plain(detail))
+    console.print(audit)
+
+
+def section(console: Console, title: str) -> None:
+    """Print a heading."""
+    console.print()
+    console.print(Rule(plain(title), align="left", style="dim"))
+
+
+def render_agent(console: Console, agent: Mapping[str, Any]) -> None:
+    """Print an agent's facts and its answer."""
+    console.print(
+        Text.assemble(
+            plain(agent["agent_id"], "bold"),
+            plain(f" ({agent['role']}, {agent['model_used'] or agent['model']}) "),
+            plain(agent["status"], STYLES.get(agent["status"], "")),
+            plain(
+                f"  {agent['latency_ms'] / 1000:.1f} s, "
+                f"{agent['prompt_tokens'] + agent['completion_tokens']} tokens, "
+                f"{usd(agent['cost_micro_usd'])}",
+                "dim",
+            ),
+        )
+    )
+    if agent["error_code"]:
+        console.print(plain(f"{agent['error_code']}: {agent['error_message']}", "red"))
+    if agent["response"]:
+        console.print(Padding(plain(agent["response"]), (0, 0, 1, 2)))
+
+
+def _render_offered(console: Console, view: Mapping[str, Any]) -> None:
+    for item in view["session"]["heuristics"]:
+        cited = sum(item["number"] in agent["cited"] for agent in view["agents"])
+        console.print(
+            plain(
+                f"H{item['number']} {short(item['id'])} similarity {item['similarity']:.2f}, "
+                f"cited by {cited}: when {item['trigger_pattern']} "
+                f"{item['polarity']}: {item['action_template']}"
+            )
+        )
+
+
+def _render_approvals(console: Console, requests: Sequence[Mapping[str, Any]]) -> None:
+    if not requests:
+        return
+    section(console, "Approvals")
+    for request in requests:
+        reasons = "; ".join(reason_text(code) for code in request["reasons"])
+        console.print(
+            plain(
+                f"Attempt {request['attempt']}, approval {request['id']}: {request['state']}, "
+                f"deadline {moment(request['deadline'])}; asked because {reasons}"
+            )
+        )
+        for vote in request["votes"]:
+            text = f"  {vote['actor']}: {vote['verdict']} at {moment(vote['at'])}"
+            console.print(plain(f"{text}: {vote['guidance']}" if vote["guidance"] else text))
+
+
+def boxed(title: str, text: str) -> Panel:
+    """Return a text in a titled frame."""
+    return Panel(plain(text), title=plain(title), title_align="left")

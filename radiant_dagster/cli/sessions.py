@@ -1,0 +1,180 @@
+"""`radiant sessions`: what was asked, what became of it, and asking again."""
+
+import click
+from rich.table import Table
+
+from radiant_dagster.adapters import sessions as store
+from radiant_dagster.adapters.session_view import progress
+from radiant_dagster.cli.common import (
+    Client,
+    as_option,
+    connect,
+    emit_json,
+    example,
+    json_option,
+    login_name,
+    make_console,
+    moment,
+    plain,
+    resolve_id,
+    short,
+    tenant_option,
+    usd,
+)
+from radiant_dagster.cli.render import STYLES, render_details
+from radiant_dagster.cli.think import Question, load_view, start, watch
+from radiant_dagster.errors import DagsterUnavailable
+
+
+@click.group(
+    short_help="List, show, watch, cancel and rerun sessions.",
+    epilog=example("radiant sessions list", "radiant sessions show 3f2a9c"),
+)
+def sessions() -> None:
+    """Look at sessions, stop them, ask again."""
+
+
+@sessions.command(
+    "list", short_help="The newest sessions.", epilog=example("radiant sessions list --limit 5")
+)
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 1000))
+@tenant_option
+@json_option
+def list_(limit: int, tenant: str | None, as_json: bool) -> None:
+    """List the newest sessions."""
+    with (
+        connect(tenant) as client,
+        client.database.tenant_transaction(client.tenant_id) as cursor,
+    ):
+        rows = store.list_sessions(cursor, client.tenant_id, limit)
+    if as_json:
+        emit_json({"sessions": rows})
+        return
+    if not rows:
+        click.echo('No session yet. Ask something: radiant think "..."')
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("id", "status", "domain", "asked at", "by", "cost"):
+        table.add_column(name, header_style="dim", no_wrap=True)
+    table.add_column("question", header_style="dim", no_wrap=True, overflow="ellipsis")
+    for row in rows:
+        status = row["status"]
+        degraded = " (degraded)" if row["swarm_status"] == "degraded" else ""
+        table.add_row(
+            short(row["id"]),
+            plain(status + degraded, STYLES.get(status, "")),
+            row["domain"],
+            moment(row["created_at"]),
+            plain(row["user_id"]),
+            usd(row["cost_micro_usd"]),
+            plain(" ".join(row["title"].split())),
+        )
+    make_console().print(table)
+
+
+@sessions.command(
+    short_help="Everything about one session.",
+    epilog=example("radiant sessions show 3f2a9c --json"),
+)
+@click.argument("session_id", metavar="ID")
+@tenant_option
+@json_option
+def show(session_id: str, tenant: str | None, as_json: bool) -> None:
+    """Show a session: question, answers, heuristics, safety, decisions, audit, cost."""
+    with connect(tenant) as client:
+        view = load_view(client, resolve_id(client, "session", session_id))
+        if as_json:
+            emit_json(view)
+        else:
+            render_details(make_console(), view, client.dagster)
+
+
+@sessions.command(
+    "watch",
+    short_help="Follow a session to its end.",
+    epilog=example("radiant sessions watch 3f2a9c"),
+)
+@click.argument("session_id", metavar="ID")
+@click.option("--no-wait", is_flag=True, help="End when a person has to decide.")
+@tenant_option
+@json_option
+def watch_(session_id: str, no_wait: bool, tenant: str | None, as_json: bool) -> None:
+    """Follow a session live until it ends, then print its answer."""
+    with connect(tenant) as client:
+        found = resolve_id(client, "session", session_id)
+        watch(client, found, wait_for_person=not no_wait, as_json=as_json)
+
+
+@sessions.command(
+    short_help="Stop a session; no answer is handed out.",
+    epilog=example("radiant sessions cancel 3f2a9c"),
+)
+@click.argument("session_id", metavar="ID")
+@as_option
+@tenant_option
+@json_option
+def cancel(session_id: str, actor: str | None, tenant: str | None, as_json: bool) -> None:
+    """Cancel a session, its open review and its run."""
+    who = login_name(actor)
+    with connect(tenant) as client:
+        found = resolve_id(client, "session", session_id)
+        with client.database.tenant_transaction(client.tenant_id) as cursor:
+            store.cancel_session(cursor, client.tenant_id, found, actor=who)
+            now = progress(cursor, client.tenant_id, found)
+        stopped = _terminate(client, [now.conclude_run_id, now.dagster_run_id])
+    if as_json:
+        emit_json({"session_id": found, "status": "cancelled", "runs_stopped": stopped})
+    else:
+        click.echo(f"Session {found} is cancelled.")
+
+
+def _terminate(client: Client, runs: list[str | None]) -> list[str]:
+    """Ask Dagster to stop runs; returns those that were running."""
+    try:
+        return [run for run in dict.fromkeys(runs) if run and client.dagster.terminate(run)]
+    except DagsterUnavailable as error:
+        # The session's own flag is what runs obey; this only makes it quicker.
+        click.echo(f"Warning: its run stops at its next step only. {error}", err=True)
+        return []
+
+
+@sessions.command(
+    short_help="Ask the same question again.", epilog=example("radiant sessions rerun 3f2a9c")
+)
+@click.argument("session_id", metavar="ID")
+@click.option("--user", metavar="NAME", help="Who asks now. Default: your login name.")
+@click.option("--no-wait", is_flag=True, help="End when a person has to decide.")
+@click.option("--detach", is_flag=True, help="End as soon as the run is launched.")
+@tenant_option
+@json_option
+def rerun(
+    session_id: str,
+    user: str | None,
+    no_wait: bool,
+    detach: bool,
+    tenant: str | None,
+    as_json: bool,
+) -> None:
+    """Ask a session's question again, with the same agents and documents, as a new session.
+
+    All answers are bought anew. Where only the run broke, re-execute it from failure in Dagit
+    instead: answers that were bought are kept.
+    """
+    # Who asks again may not approve, whoever asked first; so it is not the first asker's name.
+    who = login_name(user)
+    with connect(tenant) as client:
+        found = resolve_id(client, "session", session_id)
+        with client.database.tenant_transaction(client.tenant_id) as cursor:
+            row = store.get_session(cursor, client.tenant_id, found)
+            agents = store.agent_rows(cursor, client.tenant_id, found)
+        question = Question(
+            prompt=row["prompt"],
+            user_id=who,
+            domain=row["domain"],
+            agents=tuple(store.config_from(agent) for agent in agents),
+            require_approval=row["require_approval"],
+            context=row["context"],
+            system_prompt=row["system_prompt"],
+            rerun_of=found,
+        )
+        start(client, question, detach=detach, wait_for_person=not no_wait, as_json=as_json)
