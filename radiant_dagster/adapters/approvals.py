@@ -127,7 +127,7 @@ PENDING_SUMMARY = """
 """
 CLAIM = """
     update radiant.approval_decision set claimed_run_id = %s, claimed_at = clock_timestamp()
-    where tenant_id = %s and approval_id = %s
+    where tenant_id = %s and approval_id = %s and done_at is null
       and (claimed_run_id is null or claimed_run_id = any(%s))
     returning session_id, verdict, decided_by, decided_at, guidance, edited_text, attempt
 """
@@ -145,10 +145,13 @@ DONE = """
     update radiant.approval_decision set done_at = clock_timestamp()
     where tenant_id = %s and session_id = %s and done_at is null
 """
+# A run that failed before it could claim counts as well: its run key is used up, so without a new
+# attempt the decision would never be launched again. Its own attempt number makes it count once.
 RETRY = """
     update radiant.approval_decision
-    set claimed_run_id = null, requested_at = null, attempt = attempt + 1
-    where approval_id = %s and claimed_run_id = %s and done_at is null
+    set claimed_run_id = null, requested_at = null, attempt = least(attempt + 1, %(most)s + 1)
+    where approval_id = %(approval)s and done_at is null
+      and (claimed_run_id = %(run)s or (claimed_run_id is null and attempt = %(attempt)s))
     returning tenant_id, session_id, attempt
 """
 
@@ -430,7 +433,7 @@ def claim_decision(
         ancestors: Root and parent run ids, so that a re-execution may go on with its claim.
 
     Raises:
-        DecisionAlreadyClaimed: Another run has it.
+        DecisionAlreadyClaimed: Another run has it, or it is carried out.
         ApprovalNotFound: There is no decision: a forged or unknown id.
     """
     cursor.execute(CLAIM, (run_id, tenant_id, approval_id, [run_id, *ancestors]))
@@ -441,12 +444,10 @@ def claim_decision(
     claimant = cursor.fetchone()
     if claimant is None:
         raise ApprovalNotFound(approval_id)
-    raise DecisionAlreadyClaimed(approval_id, claimant["claimed_run_id"])
+    raise DecisionAlreadyClaimed(approval_id, claimant["claimed_run_id"] or "(session ended)")
 
 
-def decision_of_session(
-    cursor: Cursor, tenant_id: UUID, session_id: UUID
-) -> dict[str, Any] | None:
+def decision_of_session(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> dict[str, Any] | None:
     """Return the decision on the newest approval attempt, None where nobody was asked."""
     cursor.execute(DECISION_OF_SESSION, (tenant_id, session_id))
     row = cursor.fetchone()
@@ -458,14 +459,28 @@ def finish_decisions(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> None:
     cursor.execute(DONE, (tenant_id, session_id))
 
 
-def retry_continuation(database: Database, approval_id: UUID, run_id: str) -> int | None:
+def retry_continuation(
+    database: Database, approval_id: UUID, run_id: str, *, attempt: int | None = None
+) -> int | None:
     """Give a failed continuation's decision back for another attempt.
 
+    Args:
+        run_id: The failed run.
+        attempt: The attempt it was launched for, where its run key says so; it counts where the
+            run failed before it claimed the decision.
+
     Returns:
-        The number of the next attempt, None where the run held no open claim.
+        The number of the next attempt; None where there is none, because the run is not the one
+        that carries the decision out or because all attempts are used up.
     """
+    values = {
+        "approval": approval_id,
+        "run": run_id,
+        "attempt": attempt,
+        "most": MAX_CONTINUATION_ATTEMPTS,
+    }
     with database.system_transaction("radiant_dispatch") as cursor:
-        cursor.execute(RETRY, (approval_id, run_id))
+        cursor.execute(RETRY, values)
         row = cursor.fetchone()
         if row is None:
             return None
@@ -478,4 +493,4 @@ def retry_continuation(database: Database, approval_id: UUID, run_id: str) -> in
             approval_id=approval_id,
             detail={"next_attempt": row["attempt"]},
         )
-        return int(row["attempt"])
+    return row["attempt"] if row["attempt"] <= MAX_CONTINUATION_ATTEMPTS else None

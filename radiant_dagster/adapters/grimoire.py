@@ -157,8 +157,10 @@ BRIER = """
 UNFORCED_TABLES = """
     select c.relname as name from pg_class c
     join pg_namespace n on n.oid = c.relnamespace
-    join pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped
+    left join pg_attribute a
+        on a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped
     where n.nspname = 'radiant' and c.relkind in ('r', 'p')
+      and (a.attname is not null or c.relname = 'tenant')
       and not (c.relrowsecurity and c.relforcerowsecurity)
     order by 1
 """

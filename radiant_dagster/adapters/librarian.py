@@ -6,7 +6,7 @@ says why by a code; the session's answer is never held up by it.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -116,18 +116,18 @@ class Librarian:
     ) -> Outcome:
         outcome = decision["verdict"] if decision else "unreviewed"
         guidance = (decision["guidance"] if decision else None) or ""
-        cost = 0
+        paid: list[int] = []  # broken replies are paid for all the same
         try:
             source = self._scrubbed_source(row, guidance)
-            extracted, cost = self._extract(tenant_id, row, outcome, source, cancelled)
+            extracted = self._extract(tenant_id, row, outcome, source, cancelled, paid)
             if extracted is None:
-                return Outcome("skipped", "nothing_reusable", cost_micro_usd=cost)
+                return Outcome("skipped", "nothing_reusable", cost_micro_usd=sum(paid))
             self._require_safe(extracted)
             vector = self.embeddings.embed([extracted.trigger_pattern])[0]
         except (InvalidHeuristic, UnsafeContent, LlmRejected) as error:
-            return Outcome("refused", error.code, cost_micro_usd=cost)
+            return Outcome("refused", error.code, cost_micro_usd=sum(paid))
         except TransientError as error:
-            return Outcome("skipped", error.code, cost_micro_usd=cost)
+            return Outcome("skipped", error.code, cost_micro_usd=sum(paid))
         new = grimoire.NewHeuristic(
             id=new_id,
             domain=row["domain"],
@@ -143,7 +143,7 @@ class Librarian:
         )
         with self.database.tenant_transaction(tenant_id) as cursor:
             heuristic_id, is_new = grimoire.store(cursor, tenant_id, new)
-        return Outcome("stored" if is_new else "rederived", "ok", heuristic_id, cost)
+        return Outcome("stored" if is_new else "rederived", "ok", heuristic_id, sum(paid))
 
     def _scrubbed_source(self, row: Mapping[str, Any], guidance: str) -> Mapping[str, str]:
         fields = {
@@ -167,7 +167,8 @@ class Librarian:
         outcome: str,
         source: Mapping[str, str],
         cancelled: Callable[[], bool],
-    ) -> tuple[ExtractedHeuristic | None, int]:
+        paid: list[int],
+    ) -> ExtractedHeuristic | None:
         request = CompletionRequest(
             model=self.model,
             messages=librarian_messages(
@@ -186,19 +187,18 @@ class Librarian:
             json_schema=heuristic_schema(),
             metadata={"session_id": str(row["id"])},
         )
-        cost = 0
         for attempt in range(1, BROKEN_REPLIES + 1):
-            answer = self.llm.complete(request, cancelled=cancelled)
-            cost += answer.cost_micro_usd
+            # A key of its own: a gateway that honours keys would send the broken reply again.
+            ask = replace(request, idempotency_key=f"{request.idempotency_key}:{attempt}")
+            answer = self.llm.complete(ask, cancelled=cancelled)
+            paid.append(answer.cost_micro_usd)
             try:
-                found = parse_extraction(
+                return parse_extraction(
                     answer.text, prompt=source["prompt"], response=source["response"]
                 )
             except InvalidHeuristic:
                 if attempt == BROKEN_REPLIES:
                     raise
-                continue
-            return found, cost
         raise AssertionError("unreachable")
 
     def _require_safe(self, extracted: ExtractedHeuristic) -> None:

@@ -5,6 +5,7 @@ Forward only. Files are recorded by name, one transaction each, under an advisor
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.resources import files
 
 import psycopg2
@@ -110,7 +111,8 @@ def require_current(url: str) -> None:
     if pending:
         raise ConfigurationError(
             "RADIANT_DATABASE_URL",
-            f"the database at {location(url)} lacks {len(pending)} migration(s), first {pending[0]}",
+            f"the database at {location(url)} lacks {len(pending)} migration(s), "
+            f"first {pending[0]}",
             "Run `radiant db migrate`.",
         )
 
@@ -147,11 +149,13 @@ def _create_roles(
     for role in ROLES:
         cursor.execute("select 1 from pg_roles where rolname = %s", (role,))
         if cursor.fetchone() is None:
-            cursor.execute(sql.SQL("create role {} nologin").format(sql.Identifier(role)))
+            # Roles belong to the server, the lock to one database: another may migrate meanwhile.
+            with suppress(psycopg2.errors.DuplicateObject, psycopg2.errors.UniqueViolation):
+                cursor.execute(sql.SQL("create role {} nologin").format(sql.Identifier(role)))
     cursor.execute(
-        sql.SQL("grant radiant_owner to current_user; grant create on database {} to radiant_owner").format(
-            sql.Identifier(cursor.connection.info.dbname)
-        )
+        sql.SQL(
+            "grant radiant_owner to current_user; grant create on database {} to radiant_owner"
+        ).format(sql.Identifier(cursor.connection.info.dbname))
     )
     for login, roles in logins.items():
         for role in roles:

@@ -26,17 +26,35 @@ TenantRole = Literal["radiant_app", "radiant_review"]
 SystemRole = Literal["radiant_dispatch", "radiant_maintenance"]
 Cursor = psycopg2.extras.RealDictCursor
 
-ENTER_TENANT = (
-    "select set_config('role', %s, true), set_config('app.current_tenant_id', %s, true)"
-)
+ENTER_TENANT = "select set_config('role', %s, true), set_config('app.current_tenant_id', %s, true)"
 ENTER_ROLE = "select set_config('role', %s, true), set_config('app.current_tenant_id', '', true)"
 POOL_WAIT_SECONDS = 10.0
 
 
 def location(url: str) -> str:
     """Return host, port and database of a URL, without the password."""
-    parts = urlsplit(url)
-    return f"{parts.hostname or 'local socket'}:{parts.port or 5432}{parts.path}"
+    try:
+        parts = urlsplit(url)
+        return f"{parts.hostname or 'local socket'}:{parts.port or 5432}{parts.path}"
+    except ValueError:  # its message quotes what stands where the port should be
+        return "an address that cannot be read"
+
+
+def _require_readable(url: str) -> None:
+    # An unescaped '@' or '/' in the password moves its rest into host or port, and libpq's
+    # message then quotes it; psycopg2's "invalid dsn" quotes the whole URL.
+    try:
+        options = psycopg2.extensions.parse_dsn(url)
+    except psycopg2.ProgrammingError:
+        options = {"port": "unreadable"}
+    port = str(options.get("port") or "5432")
+    if "@" in str(options.get("host", "")) or not port.replace(",", "").isdigit():
+        raise ConfigurationError(
+            "RADIANT_DATABASE_URL",
+            "is not a PostgreSQL URL",
+            "Use postgresql://user:password@host:5432/database, with special characters of the "
+            "password percent-encoded.",
+        )
 
 
 def connect(url: str, *, application_name: str = "radiant") -> psycopg2.extensions.connection:
@@ -44,7 +62,9 @@ def connect(url: str, *, application_name: str = "radiant") -> psycopg2.extensio
 
     Raises:
         DatabaseUnavailable: With host and reason, never the password.
+        ConfigurationError: The URL cannot be read.
     """
+    _require_readable(url)
     try:
         return psycopg2.connect(
             url,
@@ -54,14 +74,11 @@ def connect(url: str, *, application_name: str = "radiant") -> psycopg2.extensio
         )
     except psycopg2.OperationalError as error:
         raise DatabaseUnavailable(location(url), _reason(error)) from None
-    except psycopg2.ProgrammingError:
-        # "invalid dsn": psycopg2 quotes the URL with its password in the message.
-        raise ConfigurationError(
-            "RADIANT_DATABASE_URL", "is not a PostgreSQL URL", "Use postgresql://user:password@host/db."
-        ) from None
 
 
 def _reason(error: psycopg2.Error) -> str:
+    if error.diag.message_primary:  # further lines may quote the statement
+        return error.diag.message_primary.rstrip(".")
     lines = str(error).strip().splitlines()
     return lines[-1].strip().rstrip(".") if lines else type(error).__name__
 
@@ -73,21 +90,29 @@ class Database:
         url: Login of this process.
         pool_size: Most connections this process ever holds.
         application_name: Shown in ``pg_stat_activity``, with the process id behind a slash.
+        wait_seconds: How long a transaction waits for a free connection.
 
     The pool is lazy: nothing is opened before the first transaction, so a worker may fork after
     building one.
     """
 
     def __init__(
-        self, url: str, *, pool_size: int = 3, application_name: str = "radiant"
+        self,
+        url: str,
+        *,
+        pool_size: int = 3,
+        application_name: str = "radiant",
+        wait_seconds: float = POOL_WAIT_SECONDS,
     ) -> None:
         self.url = url
+        self._pool_size = pool_size
+        self._wait_seconds = wait_seconds
         self._application_name = application_name
         self._pool = QueuePool(
             self._connect,
             pool_size=pool_size,
             max_overflow=0,
-            timeout=POOL_WAIT_SECONDS,
+            timeout=wait_seconds,
             recycle=1800,
             reset_on_return="rollback",  # pyright: ignore[reportArgumentType]
         )
@@ -134,30 +159,37 @@ class Database:
             with connection.cursor() as cursor:
                 yield cursor
             connection.commit()
-        except psycopg2.OperationalError as error:
+        except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
             connection.invalidate()
             raise DatabaseUnavailable(location(self.url), _reason(error)) from None
         except BaseException:
-            connection.rollback()
+            try:
+                connection.rollback()
+            except psycopg2.Error:  # the server went away as well; the first error matters more
+                connection.invalidate()
             raise
         finally:
             connection.close()  # returns it to the pool
 
     def _checkout(self, enter: str, parameters: tuple[str, ...]) -> Any:
-        # A pooled connection may have died with the server; one fresh try tells it from an outage.
-        for attempt in (1, 2):
+        # Every pooled connection may have died with the server; one try more than there are finds
+        # a fresh one, which tells a restart from an outage.
+        last = self._pool_size
+        for attempt in range(last + 1):
             try:
                 connection = self._pool.connect()
             except PoolTimeout:
                 raise DatabaseUnavailable(
-                    location(self.url), f"no free connection in {POOL_WAIT_SECONDS:.0f} s"
+                    location(self.url), f"no free connection in {self._wait_seconds:g} s"
                 ) from None
+            except psycopg2.OperationalError as error:
+                raise DatabaseUnavailable(location(self.url), _reason(error)) from None
             try:
                 with connection.cursor() as cursor:
                     cursor.execute(enter, parameters)
             except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
                 connection.invalidate()
-                if attempt == 2:
+                if attempt == last:
                     raise DatabaseUnavailable(location(self.url), _reason(error)) from None
                 continue
             except psycopg2.Error as error:

@@ -1,21 +1,29 @@
 """Carries the end of a Dagster run over to its session, by run id, over all tenants."""
 
 from typing import Any
+from uuid import UUID
 
 from radiant_dagster.adapters import audit
 from radiant_dagster.adapters.postgres import Database
+
+SessionKey = tuple[UUID, UUID]
+"""Tenant id and session id."""
 
 MARK_FAILED = """
     update radiant.session
     set status = 'failed', failure_code = 'run_failed', ended_at = clock_timestamp(),
         failure_message = 'The Dagster run ended without an answer; see the run in Dagit.'
-    where (dagster_run_id = %(run)s or conclude_run_id = %(run)s)
+    where (dagster_run_id = %(run)s or conclude_run_id = %(run)s
+           or (tenant_id = %(tenant)s and id = %(session)s and status = 'created'
+               and dagster_run_id is null))
       and status in ('created', 'running', 'synthesised', 'concluding')
     returning tenant_id, id
 """
 MARK_CANCELLED = """
     update radiant.session set status = 'cancelled', ended_at = clock_timestamp()
-    where (dagster_run_id = %(run)s or conclude_run_id = %(run)s)
+    where (dagster_run_id = %(run)s or conclude_run_id = %(run)s
+           or (tenant_id = %(tenant)s and id = %(session)s and status = 'created'
+               and dagster_run_id is null))
       and status in ('created', 'running', 'synthesised', 'awaiting_review', 'concluding')
     returning tenant_id, id
 """
@@ -23,33 +31,48 @@ CANCEL_APPROVALS = """
     update radiant.approval_request set state = 'cancelled', version = version + 1
     where tenant_id = %s and session_id = %s and state = 'pending'
 """
+DROP_DECISIONS = """
+    update radiant.approval_decision set done_at = clock_timestamp()
+    where tenant_id = %s and session_id = %s and done_at is null
+"""
 
 
-def mark_failed(database: Database, run_id: str) -> int:
+def mark_failed(database: Database, run_id: str, *, session: SessionKey | None = None) -> int:
     """Mark the session of a failed run, unless it ended or waits for a person already.
 
+    Args:
+        session: Tenant and session the run was launched for; they count where it failed before
+            it could put its id on the session.
+
     Returns:
         How many sessions changed, 0 or 1.
     """
-    return len(_mark(database, MARK_FAILED, run_id, "session.failed"))
+    return len(_mark(database, MARK_FAILED, run_id, session, "session.failed"))
 
 
-def mark_cancelled(database: Database, run_id: str) -> int:
+def mark_cancelled(database: Database, run_id: str, *, session: SessionKey | None = None) -> int:
     """Mark the session of a terminated run and cancel its pending approval.
 
+    Args:
+        session: As for `mark_failed`.
+
     Returns:
         How many sessions changed, 0 or 1.
     """
-    return len(_mark(database, MARK_CANCELLED, run_id, "session.cancelled"))
+    return len(_mark(database, MARK_CANCELLED, run_id, session, "session.cancelled"))
 
 
-def _mark(database: Database, statement: str, run_id: str, action: str) -> list[dict[str, Any]]:
+def _mark(
+    database: Database, statement: str, run_id: str, session: SessionKey | None, action: str
+) -> list[dict[str, Any]]:
+    tenant_id, session_id = session or (None, None)
     with database.system_transaction("radiant_dispatch") as cursor:
-        cursor.execute(statement, {"run": run_id})
+        cursor.execute(statement, {"run": run_id, "tenant": tenant_id, "session": session_id})
         rows = [dict(row) for row in cursor.fetchall()]
         for row in rows:
             if statement is MARK_CANCELLED:
                 cursor.execute(CANCEL_APPROVALS, (row["tenant_id"], row["id"]))
+                cursor.execute(DROP_DECISIONS, (row["tenant_id"], row["id"]))
             audit.record(
                 cursor,
                 row["tenant_id"],

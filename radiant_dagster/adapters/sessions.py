@@ -17,7 +17,7 @@ from radiant_dagster.adapters import audit
 from radiant_dagster.adapters.postgres import Cursor
 from radiant_dagster.domain.heuristics import Offered
 from radiant_dagster.domain.sessions import ALLOWED, TERMINAL, SessionRequest
-from radiant_dagster.domain.swarm import AgentConfig, AgentResult
+from radiant_dagster.domain.swarm import AgentConfig, AgentResult, storable
 from radiant_dagster.errors import Cancelled, SessionNotFound, SessionStateConflict
 
 INSERT_SESSION = """
@@ -82,6 +82,11 @@ RELEASE = """
 """
 ADD_COST = """
     update radiant.session set cost_micro_usd = cost_micro_usd + %s where tenant_id = %s and id = %s
+"""
+# A decision that nobody has carried out yet must not launch runs for a cancelled session.
+DROP_DECISIONS = """
+    update radiant.approval_decision set done_at = clock_timestamp()
+    where tenant_id = %s and session_id = %s and done_at is null
 """
 CANCEL_APPROVALS = """
     update radiant.approval_request set state = 'cancelled', version = version + 1
@@ -200,9 +205,7 @@ def advance(
     raise SessionStateConflict(session_id, row["status"], f"it cannot become {status}")
 
 
-def update_session(
-    cursor: Cursor, tenant_id: UUID, session_id: UUID, **columns: object
-) -> None:
+def update_session(cursor: Cursor, tenant_id: UUID, session_id: UUID, **columns: object) -> None:
     """Set columns without a change of status."""
     assignments = sql.SQL(", ").join(
         sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder()) for name in columns
@@ -226,6 +229,7 @@ def cancel_session(cursor: Cursor, tenant_id: UUID, session_id: UUID, *, actor: 
     advance(cursor, tenant_id, session_id, "cancelled")
     cursor.execute(CANCEL_APPROVALS, (tenant_id, session_id))
     approvals = [row["id"] for row in cursor.fetchall()]
+    cursor.execute(DROP_DECISIONS, (tenant_id, session_id))
     audit.record(cursor, tenant_id, actor=actor, action="session.cancelled", session_id=session_id)
     for approval_id in approvals:
         audit.record(
@@ -350,7 +354,7 @@ def finish_agent(
         FINISH_AGENT,
         (
             result.status,
-            result.response,
+            None if result.response is None else storable(result.response),
             result.error_code,
             result.error,
             result.latency_ms,

@@ -4,8 +4,10 @@ Used for the first draft, for the first synthesis after a review of the answers 
 new draft that a reviewer's guidance asked for.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +24,7 @@ from radiant_dagster.domain.swarm import (
     synthesis_messages,
     synthesis_schema,
 )
-from radiant_dagster.errors import LlmRejected
+from radiant_dagster.errors import LlmRejected, RadiantError
 
 TEMPERATURE = 0.3  # the source design's
 BROKEN_REPLIES = 2  # a reply that breaks the schema is asked for once more, then given up
@@ -65,20 +67,31 @@ def write_draft(
             sessions.result_from(item)
             for item in sessions.agent_rows(cursor, tenant_id, session_id)
         ]
-    agent_ids = frozenset(result.agent_id for result in results)
+    # An agent without an answer cannot stand behind a claim.
+    agent_ids = frozenset(result.agent_id for result in results if result.status == "success")
+    messages = synthesis_messages(row["prompt"], results, guidance=guidance)
     request = CompletionRequest(
         model=model,
-        messages=synthesis_messages(row["prompt"], results, guidance=guidance),
+        messages=messages,
         temperature=TEMPERATURE,
         max_tokens=SYNTHESIS_MAX_TOKENS,
         timeout_seconds=timeout_seconds,
         tenant_id=tenant_id,
-        idempotency_key=f"{session_id}:synthesis:{'revised' if guidance else 'draft'}",
+        # The same call keeps its key over retries; other guidance or answers are another call.
+        idempotency_key=f"{session_id}:synthesis:{_digest(messages)}",
         json_schema_name=SYNTHESIS_SCHEMA_NAME,
         json_schema=synthesis_schema(),
         metadata={"session_id": str(session_id)},
     )
-    synthesis, answer, cost = _ask(llm, request, agent_ids, cancelled)
+    paid: list[int] = []
+    try:
+        synthesis, answer = _ask(llm, request, agent_ids, cancelled, paid)
+    except RadiantError:
+        # Broken replies are paid for all the same.
+        with database.tenant_transaction(tenant_id) as cursor:
+            sessions.add_cost(cursor, tenant_id, session_id, sum(paid))
+        raise
+    cost = sum(paid)
     with database.tenant_transaction(tenant_id) as cursor:
         sessions.add_cost(cursor, tenant_id, session_id, cost)
         sessions.update_session(
@@ -96,17 +109,24 @@ def _ask(
     request: CompletionRequest,
     agent_ids: frozenset[str],
     cancelled: Callable[[], bool],
-) -> tuple[Synthesis, Completion, int]:
-    cost = 0
+    paid: list[int],
+) -> tuple[Synthesis, Completion]:
     for attempt in range(1, BROKEN_REPLIES + 1):
-        answer = llm.complete(request, cancelled=cancelled)
-        cost += answer.cost_micro_usd
+        # A key of its own: a gateway that honours keys would send the broken reply again.
+        ask = replace(request, idempotency_key=f"{request.idempotency_key}:{attempt}")
+        answer = llm.complete(ask, cancelled=cancelled)
+        paid.append(answer.cost_micro_usd)
         try:
-            return parse_synthesis(answer.text, agent_ids), answer, cost
+            return parse_synthesis(answer.text, agent_ids), answer
         except LlmRejected:
             if attempt == BROKEN_REPLIES:
                 raise
     raise AssertionError("unreachable")
+
+
+def _digest(messages: Sequence[Mapping[str, str]]) -> str:
+    text = json.dumps([dict(message) for message in messages], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def text_to_check(row: Mapping[str, Any], agents: list[dict[str, Any]]) -> str:

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
+from radiant_dagster.domain.swarm import require_storable
 from radiant_dagster.errors import (
     ApprovalChanged,
     ApprovalExpired,
@@ -75,12 +76,17 @@ def validate_vote(vote: Vote) -> None:
         raise InvalidInput("actor", "is empty", "Say who decides, for instance with --as NAME.")
     if vote.verdict == "rejected" and not vote.guidance.strip():
         raise InvalidInput("guidance", "is empty", "Say why the answer is rejected.")
-    if vote.verdict == "modified" and not (vote.guidance.strip() or (vote.edited_text or "").strip()):
+    if vote.verdict == "modified" and not (
+        vote.guidance.strip() or (vote.edited_text or "").strip()
+    ):
         raise InvalidInput(
             "edited_text", "is missing", "Pass the corrected answer, or guidance for a new draft."
         )
     if vote.verdict != "modified" and vote.edited_text is not None:
         raise InvalidInput("edited_text", "does not go with this verdict", "Use `modify`.")
+    require_storable("actor", vote.actor)
+    require_storable("guidance", vote.guidance)
+    require_storable("edited_text", vote.edited_text or "")
     if len(vote.guidance) > MAX_GUIDANCE_CHARACTERS:
         raise InvalidInput(
             "guidance", f"is longer than {MAX_GUIDANCE_CHARACTERS:,} characters", "Shorten it."
@@ -152,6 +158,13 @@ def may_escalate(on_timeout: str, escalated_at: datetime | None) -> bool:
 def escalated_deadline(created_at: datetime, deadline: datetime, now: datetime) -> datetime:
     """Return the new deadline: the original time again, from now."""
     return now + max(deadline - created_at, timedelta(seconds=1))
+
+
+def attempt_of(run_key: str | None) -> int | None:
+    """Return the attempt that a continuation's run key names, None for other keys."""
+    kind, _, rest = (run_key or "").partition(":")
+    number = rest.rpartition(":")[2]
+    return int(number) if kind == "approval" and number.isdecimal() else None
 
 
 def continuation_run_key(approval_id: UUID, attempt: int) -> str:

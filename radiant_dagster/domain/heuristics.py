@@ -33,6 +33,11 @@ MMR_LAMBDA = 0.7  # measured on CLINC150: hit@5 .961 -> .969
 MIN_CONFIDENCE = 0.3  # the source design's MIN_CONFIDENCE_THRESHOLD
 EXPIRY_DAYS = 90  # the source design's HEURISTIC_EXPIRY_DAYS
 COPIED_WORDS = 8
+# Two heuristics that say one thing: their triggers this close and their actions this much alike.
+# Triggers alone do not tell: equal triggers with different advice are two lessons. 0.95 is where no
+# pair of CLINC150 or Banking77 joined different intents.
+NEAR_COPY_TRIGGERS = 0.95
+NEAR_COPY_ACTIONS = 0.6
 HEURISTIC_SCHEMA_NAME = "heuristic_v1"
 SOURCE_PROMPT_CHARACTERS = 4_000
 SOURCE_RESPONSE_CHARACTERS = 6_000
@@ -42,8 +47,9 @@ FORBIDDEN_TEXT = re.compile(
     r"|ignore (?:all |any |the )?(?:previous|prior|above)|[A-Za-z0-9+/]{40,}={0,2}",
     re.IGNORECASE,
 )
-PLACEHOLDER = re.compile(r"\[[A-Z][A-Z_ ]*(?:_\d+| REDACTED)\]")
+PLACEHOLDER = re.compile(r"\[[A-Z][A-Z0-9_ ]*(?:_\d+| REDACTED)\]")  # digits: [AGE_OVER_89_1]
 WORD = re.compile(r"[^\W_]+")
+HIDDEN_CATEGORIES = frozenset({"Cf", "Cc", "Cs", "Co"})  # format, control, surrogate, private use
 REAL_WORD = re.compile(r"[^\W\d_]{3,}")
 
 
@@ -88,7 +94,7 @@ def select(candidates: Sequence[Candidate], *, floor: float) -> tuple[Offered, .
     """Choose what a prompt gets: at most 3 do and 2 avoid, within the token budget.
 
     Relevance is similarity x posterior mean; maximal marginal relevance (Carbonell and Goldstein,
-    1998) with lambda 0.7 keeps near copies out.
+    1998) with lambda 0.7 prefers what is different, and of near copies only the best is taken.
 
     Args:
         candidates: Active heuristics of the tenant and domain, in any order.
@@ -107,6 +113,8 @@ def select(candidates: Sequence[Candidate], *, floor: float) -> tuple[Offered, .
         cost = (len(best.trigger_pattern) + len(best.action_template)) // 2
         if room[best.polarity] == 0 or cost > tokens:
             continue
+        if any(near_copies(best, other) for other in chosen):
+            continue
         room[best.polarity] -= 1
         tokens -= cost
         chosen.append(best)
@@ -120,6 +128,15 @@ def _marginal_relevance(item: Candidate, chosen: Sequence[Candidate]) -> float:
     relevance = item.similarity * item.confidence
     nearest = max((cosine(item.embedding, other.embedding) for other in chosen), default=0.0)
     return MMR_LAMBDA * relevance - (1 - MMR_LAMBDA) * nearest
+
+
+def near_copies(a: Candidate, b: Candidate) -> bool:
+    """Tell whether two candidates give the same advice for the same occasion."""
+    return (
+        a.polarity == b.polarity
+        and cosine(a.embedding, b.embedding) >= NEAR_COPY_TRIGGERS
+        and similarity_of_texts(a.action_template, b.action_template) >= NEAR_COPY_ACTIONS
+    )
 
 
 def cosine(a: Sequence[float], b: Sequence[float]) -> float:
@@ -207,15 +224,29 @@ def parse_extraction(text: str, *, prompt: str, response: str) -> ExtractedHeuri
         ("trigger_too_short", len(found.trigger_pattern.strip()) < 12),
         ("action_too_short", len(found.action_template.strip()) < 20),
         # A schema-constrained small model fills fields with "1234567890" or dots.
-        ("no_real_words", len(REAL_WORD.findall(found.trigger_pattern)) < 2
-         or len(REAL_WORD.findall(found.action_template)) < 3),
+        (
+            "no_real_words",
+            len(REAL_WORD.findall(found.trigger_pattern)) < 2
+            or len(REAL_WORD.findall(found.action_template)) < 3,
+        ),
         ("no_evidence", not found.evidence_quotes),
-        ("evidence_not_in_source", any(q.strip() not in source or not q.strip()
-                                       for q in found.evidence_quotes)),
+        (
+            "evidence_not_in_source",
+            any(q.strip() not in source or not q.strip() for q in found.evidence_quotes),
+        ),
         ("forbidden_text", _forbidden(found.trigger_pattern) or _forbidden(found.action_template)),
-        ("placeholder_left", bool(PLACEHOLDER.search(found.trigger_pattern)
-                                  or PLACEHOLDER.search(found.action_template))),
-        ("copies_the_prompt", copies_run_of_words(found.action_template, prompt)),
+        (
+            "placeholder_left",
+            bool(
+                PLACEHOLDER.search(found.trigger_pattern)
+                or PLACEHOLDER.search(found.action_template)
+            ),
+        ),
+        (
+            "copies_the_prompt",
+            copies_run_of_words(found.action_template, prompt)
+            or copies_run_of_words(found.trigger_pattern, prompt),
+        ),
     )
     for code, broken in problems:
         if broken:
@@ -225,7 +256,10 @@ def parse_extraction(text: str, *, prompt: str, response: str) -> ExtractedHeuri
 
 def _forbidden(text: str) -> bool:
     normal = unicodedata.normalize("NFKC", text)
-    hidden = any(unicodedata.category(character) == "Cf" for character in text)
+    hidden = any(
+        unicodedata.category(character) in HIDDEN_CATEGORIES and character not in "\n\t"
+        for character in text
+    )
     return hidden or bool(FORBIDDEN_TEXT.search(normal))
 
 

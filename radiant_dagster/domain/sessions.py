@@ -1,13 +1,14 @@
 """What a session is: its request, its life cycle and its result.
 
-    created -> running -> synthesised -> awaiting_review -> concluding -> completed | rejected | expired
-                  |            '-(no approval needed)------^     |
-                  '-> failed                                     '-> failed        any -> cancelled
+    created -> running -> synthesised -> awaiting_review -> concluding -> completed | rejected
+                  |            '-(no approval needed)------^     |        | expired
+                  '-> failed                                     '-> failed   any -> cancelled
 
 The diagram is the table ALLOWED below; adapters refuse every other change of status. This module
 calls neither clock nor database.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from radiant_dagster.domain.swarm import AgentConfig, validate_agents
+from radiant_dagster.domain.swarm import AgentConfig, require_storable, validate_agents
 from radiant_dagster.errors import InvalidInput
 
 SessionStatus = Literal[
@@ -54,6 +55,7 @@ PLACEHOLDER = re.compile(r"\[[A-Z][A-Z0-9_]*_\d+\]")
 MAX_PROMPT_CHARACTERS = 32_000  # about 8k tokens: leaves room for answers in a 32k context
 MAX_CONTEXT_CHARACTERS = 200_000
 MAX_SYSTEM_PROMPT_CHARACTERS = 8_000
+MAX_USER_ID_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,21 +132,15 @@ def validate_request(
             f"has {len(request.prompt):,} characters, at most {MAX_PROMPT_CHARACTERS:,} are read",
             "Shorten it, or pass documents with --context FILE.",
         )
-    if "\x00" in request.prompt:
-        raise InvalidInput("prompt", "contains a NUL character", "Remove it.")
+    require_storable("prompt", request.prompt)
     if request.domain not in domains:
         raise InvalidInput(
             "domain",
             f"this tenant has no domain {request.domain!r}",
             f"Use one of: {', '.join(sorted(domains))}.",
         )
-    size = sum(len(str(value)) for value in request.context.values())
-    if size > MAX_CONTEXT_CHARACTERS:
-        raise InvalidInput(
-            "context",
-            f"has {size:,} characters, at most {MAX_CONTEXT_CHARACTERS:,} are read",
-            "Pass an excerpt.",
-        )
+    _validate_context(request.context)
+    require_storable("system_prompt", request.system_prompt or "")
     if len(request.system_prompt or "") > MAX_SYSTEM_PROMPT_CHARACTERS:
         raise InvalidInput(
             "system_prompt",
@@ -153,7 +149,32 @@ def validate_request(
         )
     if not request.user_id.strip():
         raise InvalidInput("user_id", "is empty", "Name the person or program that asks.")
+    if len(request.user_id) > MAX_USER_ID_CHARACTERS:
+        raise InvalidInput(
+            "user_id", f"is longer than {MAX_USER_ID_CHARACTERS} characters", "Shorten it."
+        )
+    require_storable("user_id", request.user_id)
     validate_agents(request.agents, known_tools=known_tools)
+
+
+def _validate_context(context: Mapping[str, Any]) -> None:
+    try:
+        text = json.dumps(context, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        # `from None`: the message may quote a value.
+        raise InvalidInput(
+            "context",
+            "is not plain JSON data",
+            "Pass texts, finite numbers, lists and mappings only.",
+        ) from None
+    if len(text) > MAX_CONTEXT_CHARACTERS:
+        raise InvalidInput(
+            "context",
+            f"has {len(text):,} characters, at most {MAX_CONTEXT_CHARACTERS:,} are read",
+            "Pass an excerpt.",
+        )
+    # json.dumps spells a NUL as an escape, which the database refuses all the same.
+    require_storable("context", text.replace("\\\\", "").replace("\\u0000", "\x00"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +273,7 @@ def release(
     if verdict in ("rejected", "expired"):
         return Release()
     if verdict == "modified":
-        if edited_text is None:
+        if edited_text is None or not edited_text.strip():  # a form sends an empty field
             return Release(needs_draft=True, review_again=True)
         left = PLACEHOLDER.search(edited_text) is not None
         return Release(text=edited_text, note="redactions_left" if left else "edited")

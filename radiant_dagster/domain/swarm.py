@@ -18,6 +18,9 @@ AgentStatus = Literal["success", "failed", "timeout", "rejected"]
 SwarmStatus = Literal["complete", "degraded", "failed"]
 
 MAX_AGENTS = 64
+MAX_ROLE_CHARACTERS = 80  # shown in Dagit beside the agent, so it must stay a label
+MAX_MODEL_CHARACTERS = 200
+MAX_INSTRUCTIONS_CHARACTERS = 8_000
 AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 MAX_ANSWER_CHARACTERS_IN_SYNTHESIS = 8_000
 CITATION = re.compile(r"\[H(\d{1,2})\]")
@@ -122,6 +125,16 @@ def _validate_agent(where: str, agent: AgentConfig, known_tools: frozenset[str])
         raise InvalidInput(f"{where}.role", "is empty", "Say what the agent is, e.g. 'skeptic'.")
     if not agent.model.strip():
         raise InvalidInput(f"{where}.model", "is empty", "Name a model, e.g. 'gpt-4o'.")
+    for name, text, limit in (
+        ("role", agent.role, MAX_ROLE_CHARACTERS),
+        ("model", agent.model, MAX_MODEL_CHARACTERS),
+        ("instructions", agent.instructions, MAX_INSTRUCTIONS_CHARACTERS),
+    ):
+        if len(text) > limit:
+            raise InvalidInput(
+                f"{where}.{name}", f"is longer than {limit:,} characters", "Shorten it."
+            )
+        require_storable(f"{where}.{name}", text)
     if not 0 <= agent.temperature <= 2:
         raise InvalidInput(
             f"{where}.temperature", f"{agent.temperature} is out of range", "Use 0 to 2."
@@ -138,6 +151,29 @@ def _validate_agent(where: str, agent: AgentConfig, known_tools: frozenset[str])
             )
 
 
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def require_storable(field: str, text: str) -> None:
+    """Refuse text that Postgres cannot hold: NUL characters and lone surrogates.
+
+    Raises:
+        InvalidInput: Names the field.
+    """
+    if UNSTORABLE.search(text):
+        raise InvalidInput(
+            field, "contains a NUL character or half of a surrogate pair", "Remove it."
+        )
+
+
+def storable(text: str) -> str:
+    """Return a model's text without the characters that Postgres cannot hold.
+
+    JSON can spell them, so a provider can send them; an answer is not lost over one.
+    """
+    return UNSTORABLE.sub("\ufffd", text)
+
+
 def mapping_key(agent_id: str) -> str:
     """Turn an agent id into a Dagster mapping key (``[A-Za-z0-9_]+``)."""
     return agent_id.replace("-", "_")
@@ -151,7 +187,7 @@ def quorum(agents: int) -> int:
 def swarm_status(results: Sequence[AgentResult], expected: int) -> SwarmStatus:
     """Judge the swarm: all answered, enough answered, or too few."""
     succeeded = sum(result.status == "success" for result in results)
-    if succeeded == expected:
+    if succeeded == expected > 0:
         return "complete"
     return "degraded" if succeeded >= quorum(expected) else "failed"
 
@@ -303,22 +339,34 @@ def synthesis_messages(
     )
 
 
+def _storable(synthesis: Synthesis) -> Synthesis:
+    claims = [Claim(text=storable(claim.text), agents=claim.agents) for claim in synthesis.claims]
+    return Synthesis(
+        answer=storable(synthesis.answer),
+        claims=claims,
+        dissent=[storable(text) for text in synthesis.dissent],
+        agreement=synthesis.agreement,
+    )
+
+
 def parse_synthesis(text: str, agent_ids: frozenset[str]) -> Synthesis:
     """Check the synthesiser's reply.
 
     Args:
         text: The raw reply.
-        agent_ids: Agents that may be named.
+        agent_ids: Agents that may be named: those whose answers it was given.
 
     Raises:
         LlmRejected: The reply is no JSON of the schema or cites an unknown agent. The message
             carries no text of the reply.
     """
     try:
-        synthesis = Synthesis.model_validate_json(text)
+        synthesis = _storable(Synthesis.model_validate_json(text))
     except ValidationError:
         # `from None`: pydantic's error carries the input, which must not reach Dagster's log.
         raise LlmRejected("invalid_synthesis", "The synthesiser broke its JSON schema.") from None
+    if not synthesis.answer.strip():
+        raise LlmRejected("invalid_synthesis", "The synthesiser's answer is blank.")
     for claim in synthesis.claims:
         if not agent_ids.issuperset(claim.agents):
             raise LlmRejected("unknown_agent_cited", "The synthesiser cited an unknown agent.")

@@ -5,6 +5,7 @@ from uuid import UUID
 import dagster as dg
 
 from radiant_dagster.adapters import approvals, run_outcomes
+from radiant_dagster.domain.approvals import attempt_of
 from radiant_dagster.jobs import synthesis_and_librarian
 from radiant_dagster.resources import DatabaseResource
 
@@ -26,11 +27,35 @@ def session_failure_sensor(
     run = context.dagster_run
     if run.job_name not in JOBS:
         return dg.SkipReason("Not a session's run.")
-    run_outcomes.mark_failed(database.database, run.run_id)
-    approval_id = run.tags.get("radiant/approval_id")
-    if run.job_name == synthesis_and_librarian.name and approval_id:
-        approvals.retry_continuation(database.database, UUID(approval_id), run.run_id)
+    run_outcomes.mark_failed(database.database, run.run_id, session=_session_of(run))
+    approval_id = _approval_of(run)
+    if approval_id is not None:
+        attempt = attempt_of(run.tags.get("dagster/run_key"))
+        approvals.retry_continuation(database.database, approval_id, run.run_id, attempt=attempt)
     return None
+
+
+def _session_of(run: dg.DagsterRun) -> tuple[UUID, UUID] | None:
+    if run.job_name != JOBS[0]:
+        return None
+    config = run.run_config.get("ops", {}).get("open_session", {}).get("config", {})
+    tenant_id, session_id = _uuid(config.get("tenant_id")), _uuid(config.get("session_id"))
+    return (tenant_id, session_id) if tenant_id and session_id else None
+
+
+def _approval_of(run: dg.DagsterRun) -> UUID | None:
+    # From the config, which says what the run did; tags are only what its launcher wrote.
+    if run.job_name != synthesis_and_librarian.name:
+        return None
+    config = run.run_config.get("ops", {}).get("claim_decision", {}).get("config", {})
+    return _uuid(config.get("approval_id"))
+
+
+def _uuid(value: object) -> UUID | None:
+    try:
+        return UUID(str(value))
+    except ValueError:
+        return None
 
 
 @dg.run_status_sensor(
@@ -47,5 +72,5 @@ def session_canceled_sensor(
     run = context.dagster_run
     if run.job_name not in JOBS:
         return dg.SkipReason("Not a session's run.")
-    run_outcomes.mark_cancelled(database.database, run.run_id)
+    run_outcomes.mark_cancelled(database.database, run.run_id, session=_session_of(run))
     return None

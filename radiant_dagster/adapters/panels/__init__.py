@@ -68,11 +68,15 @@ def load_panel_file(path: Path) -> tuple[AgentConfig, ...]:
         mark = getattr(error, "problem_mark", None)
         line = f" at line {mark.line + 1}" if mark else ""
         raise InvalidInput("panel", f"{path} is not valid YAML{line}", example) from None
+    except (ValueError, RecursionError):  # an impossible date; brackets nested without end
+        raise InvalidInput("panel", f"{path} cannot be understood as YAML", example) from None
     entries = document.get("agents") if isinstance(document, dict) else document
     return agents_from(entries, where="agents", fix=example)
 
 
-def agents_from(entries: object, *, where: str = "agents", fix: str = "") -> tuple[AgentConfig, ...]:
+def agents_from(
+    entries: object, *, where: str = "agents", fix: str = ""
+) -> tuple[AgentConfig, ...]:
     """Turn decoded YAML or JSON into agents.
 
     Raises:

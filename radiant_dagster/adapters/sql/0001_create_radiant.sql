@@ -351,7 +351,10 @@ grant select (tenant_id, heuristic_id, cited, reward, at) on radiant.heuristic_u
 create policy maintenance_read on radiant.knowledge_heuristics for select to radiant_maintenance
     using (true);
 create policy maintenance_state on radiant.knowledge_heuristics for update to radiant_maintenance
-    using (state in ('quarantined', 'active')) with check (state in ('expired', 'retired'));
+    using (state in ('quarantined', 'active')
+           and (expires_at <= clock_timestamp()
+                or (confidence < 0.3 and created_at < clock_timestamp() - interval '90 days')))
+    with check (state in ('expired', 'retired'));
 create policy maintenance_delete on radiant.knowledge_heuristics for delete to radiant_maintenance
     using (state in ('expired', 'retired', 'revoked')
            and updated_at < clock_timestamp() - interval '30 days');
