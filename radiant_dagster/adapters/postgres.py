@@ -35,6 +35,8 @@ def location(url: str) -> str:
     """Return host, port and database of a URL, without the password."""
     try:
         parts = urlsplit(url)
+        if parts.scheme not in ("postgresql", "postgres"):
+            return "an address that cannot be read"
         return f"{parts.hostname or 'local socket'}:{parts.port or 5432}{parts.path}"
     except ValueError:  # its message quotes what stands where the port should be
         return "an address that cannot be read"

@@ -49,10 +49,8 @@ VOTE = Vote(
 )
 REJECTION = replace(VOTE, verdict="rejected", guidance="Wrong dose.")
 
-times = st.datetimes(
-    datetime(2026, 2, 1),
-    datetime(2026, 4, 1),
-    timezones=st.just(UTC),  # noqa: DTZ001
+times = st.integers(-86_400_000_000, 86_400_000_000).map(
+    lambda microseconds: DEADLINE + timedelta(microseconds=microseconds)
 )
 
 

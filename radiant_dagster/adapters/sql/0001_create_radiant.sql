@@ -298,8 +298,11 @@ grant select, insert on radiant.tenant, radiant.librarian_decision, radiant.appr
 grant insert on radiant.audit to radiant_app;
 grant select on radiant.audit, radiant.approval_vote to radiant_app;
 grant select, insert, update on radiant.domain_policy, radiant.panel, radiant.session,
-    radiant.agent_run, radiant.approval_request, radiant.approval_decision,
-    radiant.knowledge_heuristics, radiant.heuristic_usage to radiant_app;
+    radiant.agent_run, radiant.approval_request, radiant.knowledge_heuristics,
+    radiant.heuristic_usage to radiant_app;
+-- A run carries a decision out; it can neither make nor change one.
+grant select, update (claimed_run_id, claimed_at, done_at) on radiant.approval_decision
+    to radiant_app;
 grant select, insert on radiant.embedding_model to radiant_app;
 
 -- radiant_review: what a reviewer's process may do. It never sees the unscrubbed draft, the prompt

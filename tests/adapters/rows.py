@@ -1,0 +1,116 @@
+"""Rows for tests that look at every table: written past row-level security, by a superuser."""
+
+import json
+import uuid
+from typing import Any
+
+from psycopg2 import sql
+
+TABLES = """
+    select c.relname as name,
+           bool_or(a.attname = 'tenant_id') as by_tenant
+    from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
+    where c.relnamespace = 'radiant'::regnamespace and c.relkind = 'r'
+    group by 1
+    having bool_or(a.attname = 'tenant_id') or c.relname = 'tenant'
+    order by 1
+"""
+
+
+def tenant_tables(cursor: Any) -> dict[str, str]:
+    """Return every table of a tenant with the column that names the tenant."""
+    cursor.execute(TABLES)
+    return {row["name"]: "tenant_id" if row["by_tenant"] else "id" for row in cursor.fetchall()}
+
+
+def insert(cursor: Any, table: str, **values: Any) -> None:
+    """Insert one row; dicts are stored as JSON."""
+    names = sql.SQL(", ").join(map(sql.Identifier, values))
+    marks = sql.SQL(", ").join([sql.Placeholder()] * len(values))
+    cursor.execute(
+        sql.SQL("insert into {} ({}) values ({})").format(
+            sql.Identifier("radiant", table), names, marks
+        ),
+        [json.dumps(v) if isinstance(v, dict) else v for v in values.values()],
+    )
+
+
+def insert_session(cursor: Any, tenant_id: uuid.UUID, **changes: Any) -> uuid.UUID:
+    """Insert a session and return its id."""
+    values: dict[str, Any] = {
+        "tenant_id": tenant_id,
+        "id": uuid.uuid4(),
+        "domain": "general",
+        "prompt": "Why?",
+        "user_id": "ann",
+    }
+    insert(cursor, "session", **(values | changes))
+    return (values | changes)["id"]
+
+
+def insert_heuristic(cursor: Any, tenant_id: uuid.UUID, **changes: Any) -> uuid.UUID:
+    """Insert an active heuristic that lapses in a month and return its id."""
+    heuristic_id = changes.get("id", uuid.uuid4())
+    values: dict[str, Any] = {
+        "tenant_id": tenant_id,
+        "id": heuristic_id,
+        "domain": "general",
+        "trigger_pattern": f"A question about {heuristic_id}",
+        "action_template": f"Name the source and the date of {heuristic_id}.",
+        "embedding": json.dumps([1.0] + [0.0] * 383),
+        "embedding_model": "all-MiniLM-L6-v2-int8",
+        "state": "active",
+        "content_sha256": heuristic_id.bytes,
+        "created_by": "human",
+        "source_user": "ann",
+        "expires_at": "2100-01-01",
+    }
+    insert(cursor, "knowledge_heuristics", **(values | changes))
+    return heuristic_id
+
+
+def fill_tenant(cursor: Any, tenant_id: uuid.UUID) -> None:
+    """Give a tenant one row in every table it lacks one in."""
+    session_id = insert_session(cursor, tenant_id)
+    heuristic_id = insert_heuristic(cursor, tenant_id)
+    approval_id = uuid.uuid4()
+    keys = {"tenant_id": tenant_id, "session_id": session_id}
+    insert(
+        cursor, "agent_run", **keys, agent_id="a", position=0, role="r", model="m",
+        temperature=0.5, max_tokens=10,
+    )  # fmt: skip
+    insert(
+        cursor, "approval_request", **keys, id=approval_id, domain="general", requested_by="ann",
+        deadline="2100-01-01", review_sanitized={}, payload_sha256=b"x",
+    )  # fmt: skip
+    of = {"tenant_id": tenant_id, "approval_id": approval_id}
+    insert(cursor, "approval_payload", **of, draft="secret draft")
+    insert(
+        cursor, "approval_vote", **of, actor="lee", verdict="approved", payload_sha256=b"x",
+        at="2026-01-01",
+    )  # fmt: skip
+    insert(
+        cursor, "approval_decision", **of, session_id=session_id, verdict="approved",
+        decided_by=["lee"], decided_at="2026-01-01",
+    )  # fmt: skip
+    insert(cursor, "audit", tenant_id=tenant_id, actor="ann", action="test")
+    insert(
+        cursor, "heuristic_usage", **keys, agent_id="a", heuristic_id=heuristic_id, rank=1,
+        similarity=0.9,
+    )  # fmt: skip
+    insert(
+        cursor, "librarian_decision", **keys, decision="skipped", reason="x", source_user="ann",
+        reviewed=False,
+    )  # fmt: skip
+    empty = []
+    for table, key in tenant_tables(cursor).items():
+        cursor.execute(
+            sql.SQL("select 1 from {} where {} = %s limit 1").format(
+                sql.Identifier("radiant", table), sql.Identifier(key)
+            ),
+            (tenant_id,),
+        )
+        if cursor.fetchone() is None:
+            empty.append(table)
+    # A new table has to be filled here, or the isolation matrix would test nothing on it.
+    assert empty == []
