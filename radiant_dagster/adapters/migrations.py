@@ -74,7 +74,8 @@ def migrate(owner_url: str, *, logins: Mapping[str, tuple[str, ...]]) -> list[st
         raise ConfigurationError(
             "RADIANT_OWNER_DATABASE_URL",
             f"this login may not do what a migration does ({message})",
-            "Use a login with CREATEROLE that owns the database.",
+            "Use a login with CREATEROLE that owns the database. Where pgvector is not created in "
+            "it, a superuser has to run `create extension vector` there first.",
         ) from None
     except psycopg2.OperationalError as error:
         raise DatabaseUnavailable(location(owner_url), type(error).__name__) from None
@@ -184,8 +185,17 @@ def _apply(cursor: "psycopg2.extensions.cursor") -> list[str]:
             cursor.execute(text)
             cursor.execute("insert into radiant.schema_migration (name) values (%s)", (name,))
             cursor.execute("commit")
-        except BaseException:
-            cursor.execute("rollback")
+        except psycopg2.OperationalError:  # the connection is gone, and the transaction with it
             raise
+        except psycopg2.Error as error:
+            cursor.execute("rollback")
+            if isinstance(error, psycopg2.errors.InsufficientPrivilege):
+                raise
+            raise ConfigurationError(
+                "RADIANT_OWNER_DATABASE_URL",
+                f"migration {name} cannot be applied ({error.diag.message_primary})",
+                "Nothing of it was kept. The schema `radiant` holds what no migration made: remove "
+                "that, or use another database.",
+            ) from None
         done.append(name)
     return done
