@@ -156,10 +156,10 @@ def render_approval(console: Console, row: Mapping[str, Any]) -> None:
         return
     section(console, "Question")
     print_text(console, review["prompt"])
-    roles = {agent["agent_id"]: agent["role"] for agent in review["agents"]}
-    for agent_id, answer in review["answers"].items():
-        section(console, f"Answer of {agent_id} ({roles.get(agent_id, '')})")
-        print_text(console, answer)
+    for agent in review["agents"]:
+        if agent["agent_id"] in review["answers"]:
+            section(console, f"Answer of {agent['agent_id']} ({agent['role']})")
+            print_text(console, review["answers"][agent["agent_id"]])
     section(console, "Draft under review")
     print_text(console, review["draft"] or "There is none yet: it is written after approval.")
 
@@ -250,15 +250,18 @@ def _run_decision(
     as_json: bool,
     edited_text: str | None = None,
     confirm: bool = False,
+    edit: bool = False,
 ) -> None:
     who = login_name(actor)
     said = valid_text("guidance", guidance)
-    # Refused before anything is read, so that a reviewer learns of it at once.
-    validate_vote(Vote(who, frozenset(roles), verdict, b"", said, edited_text))
+    if not edit:  # refused before anything is read, so that a reviewer learns of it at once
+        validate_vote(Vote(who, frozenset(roles), verdict, b"", said, edited_text))
     with connect_reviewer(tenant) as client:
         row = fetch(client, find(client, approval_id))
         if confirm and row["shown_state"] == "pending":
             _confirm(row)
+        if edit and row["shown_state"] == "pending" and not row["withheld"]:
+            edited_text = click.edit(row["review_sanitized"]["draft"], extension=".md")
         standing = decide(
             client, row, verdict, actor=who, roles=frozenset(roles), guidance=said,
             edited_text=edited_text,
@@ -351,17 +354,9 @@ def modify(
     edited = read_text("edited_text", source) if source is not None else None
     if edited is not None and not edited.strip():
         raise InvalidInput("edited_text", "is empty", "Pass the corrected answer.")
-    if edited is None and not guidance and not as_json and stdin_is_terminal():
-        edited = _edited_draft(approval_id, tenant)
+    edit = edited is None and not guidance and not as_json and stdin_is_terminal()
     _run_decision(
         "modified", approval_id, actor, roles, tenant,
         guidance=guidance, as_json=as_json, edited_text=edited,
+        edit=edit,
     )  # fmt: skip
-
-
-def _edited_draft(approval_id: str, tenant: str | None) -> str | None:
-    with connect_reviewer(tenant) as client:
-        row = fetch(client, find(client, approval_id))
-    if row["shown_state"] != "pending" or row["withheld"]:
-        return None  # the decision says what is wrong
-    return click.edit(row["review_sanitized"]["draft"], extension=".md")

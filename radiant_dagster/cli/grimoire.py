@@ -81,7 +81,7 @@ def list_(
             row["domain"],
             f"{row['confidence']:.2f}",
             str(used),
-            plain(f"When {row['trigger_pattern']} {row['polarity']}: {row['action_template']}"),
+            plain(_sentence(row["polarity"], row["trigger_pattern"], row["action_template"])),
         )
     make_console().print(table)
 
@@ -93,6 +93,10 @@ def _require_domain(domain: str | None, known: dict[str, tenants.DomainPolicy]) 
             f"this tenant has no domain {domain!r}",
             f"Use one of: {', '.join(sorted(known))}.",
         )
+
+
+def _sentence(polarity: str, trigger: str, action: str) -> str:
+    return f"When: {trigger} {polarity.capitalize()}: {action}"
 
 
 def _table(*columns: str) -> Table:
@@ -166,8 +170,7 @@ def _print_found(console: Console, found: list[tuple[str, Candidate]], floor: fl
             domain,
             f"{candidate.confidence:.2f}",
             plain(
-                f"When {candidate.trigger_pattern} {candidate.polarity}: "
-                f"{candidate.action_template}"
+                _sentence(candidate.polarity, candidate.trigger_pattern, candidate.action_template)
             ),
             style=style,
         )
@@ -190,7 +193,7 @@ def show(heuristic_id: str, tenant: str | None, as_json: bool) -> None:
         return
     console = make_console()
     console.print(plain(f"Heuristic {row['id']}", "bold"))
-    console.print(plain(f"When {row['trigger_pattern']}"))
+    console.print(plain(f"When: {row['trigger_pattern']}"))
     console.print(plain(f"{row['polarity'].capitalize()}: {row['action_template']}"))
     grid = Table.grid(padding=(0, 2))
     for name, value in (

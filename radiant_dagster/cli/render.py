@@ -19,7 +19,7 @@ STATUS_TEXT: Mapping[str, str] = {
     "running": "the agents are at work",
     "synthesised": "the draft is written and being checked",
     "awaiting_review": "a person has to decide",
-    "concluding": "the decision is being carried out",
+    "concluding": "the answer is being finished",
     "completed": "completed",
     "rejected": "rejected by the reviewer: there is no answer",
     "expired": "nobody decided in time: there is no answer",
@@ -258,7 +258,7 @@ def _facts(view: Mapping[str, Any], dagster: DagsterApi) -> list[tuple[str, str]
     session, heuristic = view["session"], view["learned"]
     rows = [("Learned", learned(view))]
     if heuristic is not None:
-        rows.append(("", f"When {heuristic['trigger_pattern']}"))
+        rows.append(("", f"When: {heuristic['trigger_pattern']}"))
         rows.append(("", f"{heuristic['polarity'].capitalize()}: {heuristic['action_template']}"))
     if session["heuristics"]:
         cited = {number for agent in view["agents"] for number in agent["cited"]}
@@ -349,8 +349,8 @@ def _render_offered(console: Console, view: Mapping[str, Any]) -> None:
         console.print(
             plain(
                 f"H{item['number']} {short(item['id'])} similarity {item['similarity']:.2f}, "
-                f"cited by {cited}: when {item['trigger_pattern']} "
-                f"{item['polarity']}: {item['action_template']}"
+                f"cited by {cited}. When: {item['trigger_pattern']} "
+                f"{item['polarity'].capitalize()}: {item['action_template']}"
             )
         )
 
