@@ -6,6 +6,8 @@ from typing import Any
 
 from psycopg2 import sql
 
+from radiant_dagster.adapters import approvals
+
 TABLES = """
     select c.relname as name,
            bool_or(a.attname = 'tenant_id') as by_tenant
@@ -114,3 +116,31 @@ def fill_tenant(cursor: Any, tenant_id: uuid.UUID) -> None:
             empty.append(table)
     # A new table has to be filled here, or the isolation matrix would test nothing on it.
     assert empty == []
+
+
+def set_policy(cursor: Any, tenant_id: uuid.UUID, **columns: Any) -> None:
+    """Change the tenant's policy of the domain general."""
+    for name, value in columns.items():
+        cursor.execute(
+            sql.SQL(
+                "update radiant.domain_policy set {} = %s where tenant_id = %s and name = 'general'"
+            ).format(sql.Identifier(name)),
+            (value, tenant_id),
+        )
+
+
+def insert_approval(cursor: Any, tenant_id: uuid.UUID, **changes: Any) -> uuid.UUID:
+    """Ask for an approval of the draft "The draft." of a new session and return its id."""
+    session_id = insert_session(
+        cursor, tenant_id, status="awaiting_review", dagster_run_id="first-run"
+    )
+    approval_id = uuid.uuid4()
+    values: dict[str, Any] = {
+        "attempt": 1,
+        "draft": "The draft.",
+        "review": {"draft": "The draft."},
+        "withheld": False,
+        "reasons": ["requested"],
+    }
+    session = {"id": session_id, "domain": "general", "user_id": "ann"}
+    return approvals.request_approval(cursor, tenant_id, approval_id, session, **(values | changes))
