@@ -13,6 +13,7 @@ from dagster._core.execution.api import execute_run_iterator
 from dagster._core.instance.ref import InstanceRef
 
 from radiant_dagster.engine import instance as engine_instance
+from radiant_dagster.engine.celery_app import execute_launched_run
 from radiant_dagster.engine.instance import flush, open_instance, pooled_ref, process_instance
 from radiant_dagster.engine.storage import (
     APPLICATION_NAME,
@@ -160,14 +161,42 @@ def test_thirty_two_threads_share_three_connections(
     while any(worker.is_alive() for worker in workers):
         with admin.cursor() as cursor:
             cursor.execute(
-                "select count(*) from pg_stat_activity where application_name = %s",
-                (APPLICATION_NAME,),
+                "select count(*) from pg_stat_activity where application_name like %s",
+                (f"{APPLICATION_NAME}/%",),
             )
             ((count,),) = cursor.fetchall()
             counts.append(count)
     admin.close()
 
     assert max(counts) == MAX_CONNECTIONS
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELED])
+def test_a_run_that_is_going_or_over_is_not_begun_by_a_second_delivery(
+    instance: dg.DagsterInstance, status: dg.DagsterRunStatus
+) -> None:
+    run = instance.create_run_for_job(job_def=engine_jobs.swarm, status=status)
+
+    code = execute_launched_run(instance, run.run_id)
+
+    after = instance.get_run_by_id(run.run_id)
+    assert code == 0
+    assert after is not None
+    assert after.status is status
+
+
+def test_a_run_asked_to_stop_while_it_waited_is_cancelled_instead_of_begun(
+    instance: dg.DagsterInstance,
+) -> None:
+    run = instance.create_run_for_job(job_def=engine_jobs.swarm)
+    instance.report_run_canceling(run)
+
+    code = execute_launched_run(instance, run.run_id)
+
+    after = instance.get_run_by_id(run.run_id)
+    assert code == 0
+    assert after is not None
+    assert after.status is dg.DagsterRunStatus.CANCELED
 
 
 def test_an_instance_in_files_is_left_as_it_is(tmp_path: Path) -> None:

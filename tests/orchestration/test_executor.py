@@ -14,6 +14,7 @@ import pytest
 from dagster._core.execution.api import execute_run_iterator
 
 from radiant_dagster.engine.cancellation import step_cancelled
+from radiant_dagster.engine.executor import STATUS_POLL_SECONDS
 from tests.orchestration import engine_jobs
 from tests.orchestration.engine_jobs import AGENTS, PROBE
 
@@ -214,11 +215,14 @@ def test_an_impossible_width_fails_the_run_and_names_the_setting(
     assert "max_concurrent: must be 1 to 64" in str(failure.get_dagster_event().job_failure_data)
 
 
-def cancel_once_started(instance: dg.DagsterInstance) -> threading.Thread:
+def cancel_once_started(
+    instance: dg.DagsterInstance, *, after_seconds: float = 0.0
+) -> threading.Thread:
     """Do what the launcher's Terminate does, when the step runs."""
 
     def cancel() -> None:
         PROBE.started.wait(30)
+        time.sleep(after_seconds)
         (run,) = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
         instance.report_run_canceling(run)
 
@@ -248,6 +252,29 @@ def test_a_step_that_polls_the_token_ends_by_itself(instance: dg.DagsterInstance
 
     assert PROBE.heard.is_set()
     assert steps(instance, run, dg.DagsterEventType.STEP_SUCCESS) == {"listening"}
+
+
+def test_a_run_is_also_cancelled_late(instance: dg.DagsterInstance) -> None:
+    # Beyond the first look at the run's status, which also reads its events.
+    helper = cancel_once_started(instance, after_seconds=2 * STATUS_POLL_SECONDS)
+
+    run = execute(engine_jobs.listening_job, instance)
+    helper.join()
+
+    assert run.status is dg.DagsterRunStatus.CANCELED
+    assert PROBE.heard.is_set()
+
+
+def test_a_step_that_does_not_listen_is_interrupted_not_abandoned(
+    instance: dg.DagsterInstance,
+) -> None:
+    helper = cancel_once_started(instance)
+
+    run = execute(engine_jobs.deaf_job, instance)
+    helper.join()
+
+    assert steps(instance, run, dg.DagsterEventType.STEP_FAILURE) == {"deaf"}
+    assert not any("abandoned" in entry.user_message for entry in instance.all_logs(run.run_id))
 
 
 def test_a_step_stuck_in_a_c_call_is_abandoned_and_the_run_still_ends_cancelled(

@@ -17,7 +17,7 @@ from radiant_dagster.engine.storage import APPLICATION_NAME, MAX_CONNECTIONS
 from tests.orchestration.engine_jobs import AGENTS
 from tests.orchestration.engine_servers import Stack, eventually, stack
 
-CONNECTIONS = "select count(*) from pg_stat_activity where application_name = %s"
+CONNECTIONS = "select count(*) from pg_stat_activity where application_name like %s"
 Status = dg.DagsterRunStatus
 Settled = Callable[[str], dg.DagsterRun]
 
@@ -179,7 +179,7 @@ def test_busy_children_hold_no_more_than_three_connections_each(
 
     def all_ended() -> bool:
         with connection.cursor() as cursor:
-            cursor.execute(CONNECTIONS, (APPLICATION_NAME,))
+            cursor.execute(CONNECTIONS, (f"{APPLICATION_NAME}/%",))
             ((count,),) = cursor.fetchall()
         counts.append(count)
         return all(status(instance, run_id) is Status.SUCCESS for run_id in launched)
