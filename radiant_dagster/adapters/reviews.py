@@ -95,5 +95,7 @@ def submit(
         withheld=withheld,
         reasons=reasons,
     )
+    if stored != approval_id:  # a repeat: what reviewers see is what was stored at first
+        withheld = bool(approvals.get_approval(cursor, tenant_id, stored)["withheld"])
     sessions.advance(cursor, tenant_id, session["id"], "awaiting_review")
     return stored, withheld

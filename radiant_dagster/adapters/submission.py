@@ -3,6 +3,7 @@
 Used by the CLI, by the API and by the Launchpad's inline prompts, so that all refuse alike.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -11,7 +12,12 @@ from radiant_dagster.adapters import sessions, tenants
 from radiant_dagster.adapters.llm import LlmClient
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings
-from radiant_dagster.domain.governor import SessionEstimate, estimate_session
+from radiant_dagster.domain.governor import (
+    SessionEstimate,
+    counted_characters,
+    estimate_session,
+    price_of,
+)
 from radiant_dagster.domain.sessions import SessionRequest, validate_request
 from radiant_dagster.domain.swarm import AgentConfig
 from radiant_dagster.errors import InvalidInput
@@ -58,14 +64,24 @@ def prepare(
         system_prompt=system_prompt,
     )
     validate_request(request, domains=frozenset(policies), known_tools=KNOWN_TOOLS)
+    for field, model in _models_by_field(request, settings).items():
+        try:
+            price_of(model)
+        except InvalidInput as error:
+            raise InvalidInput(field, error.problem, error.fix) from None
     estimate = estimate_session(
         swarm,
-        len(prompt) + len(system_prompt or ""),
-        sum(len(str(value)) for value in request.context.values()),
+        _counted(prompt) + _counted(system_prompt or ""),
+        _counted(request.context),
         settings.synthesis_model,
         settings.librarian_model,
     )
     return request, estimate
+
+
+def _counted(value: object) -> int:
+    """Count text as it travels, in JSON; so that the estimate is an upper bound in any script."""
+    return counted_characters(json.dumps(value, ensure_ascii=False))
 
 
 def require_models(llm: LlmClient, request: SessionRequest, settings: Settings) -> None:
@@ -79,17 +95,20 @@ def require_models(llm: LlmClient, request: SessionRequest, settings: Settings) 
     served = llm.models()
     if served is None:
         return
-    wanted = {f"agents[{n}].model": agent.model for n, agent in enumerate(request.agents)}
-    wanted |= {
-        "RADIANT_SYNTHESIS_MODEL": settings.synthesis_model,
-        "RADIANT_LIBRARIAN_MODEL": settings.librarian_model,
-    }
-    for field, model in wanted.items():
+    for field, model in _models_by_field(request, settings).items():
         if model not in served:
             some = ", ".join(sorted(served)[:8])
             raise InvalidInput(
                 field, f"the gateway serves no model {model!r}", f"It serves, for instance: {some}."
             )
+
+
+def _models_by_field(request: SessionRequest, settings: Settings) -> dict[str, str]:
+    models = {f"agents[{n}].model": agent.model for n, agent in enumerate(request.agents)}
+    return models | {
+        "RADIANT_SYNTHESIS_MODEL": settings.synthesis_model,
+        "RADIANT_LIBRARIAN_MODEL": settings.librarian_model,
+    }
 
 
 def store_session(

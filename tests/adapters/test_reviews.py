@@ -1,0 +1,131 @@
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from radiant_dagster.adapters import approvals, reviews, sessions
+from radiant_dagster.adapters.postgres import Database
+from radiant_dagster.domain.phi import RuleDetector, Span
+from tests.adapters.rows import insert, insert_session
+
+PROMPT = "Mr. John Q. Smithers, MRN: 48213377, asks how long vaccines keep."
+DRAFT = "Tell Mr. John Q. Smithers, MRN 48213377, that they keep four hours."
+ANSWER = "John Q. Smithers should call 555-010-4477 about his vaccines."
+RAW = ("Smithers", "48213377", "4477")
+
+
+class BrokenDetector:
+    """Fails as a missing model would, quoting what it was given."""
+
+    def detect(self, text: str) -> tuple[Span, ...]:
+        raise RuntimeError(f"cannot tokenise {text}")
+
+
+class GreedyDetector:
+    """Returns offsets outside of the text."""
+
+    def detect(self, text: str) -> tuple[Span, ...]:
+        return (Span(-5, len(text) + 99, "PERSON", 1.0, "greedy"),)
+
+
+@pytest.fixture
+def session(database: Database, tenant: uuid.UUID) -> Mapping[str, Any]:
+    with database.tenant_transaction(tenant) as cursor:
+        session_id = insert_session(
+            cursor, tenant, prompt=PROMPT, draft=DRAFT, status="synthesised"
+        )
+        for position, (status, response) in enumerate((("success", ANSWER), ("failed", ANSWER))):
+            insert(
+                cursor,
+                "agent_run",
+                tenant_id=tenant,
+                session_id=session_id,
+                agent_id=f"agent-{position}",
+                position=position,
+                role="analyst",
+                model="m",
+                temperature=0.5,
+                max_tokens=10,
+                status=status,
+                response=response,
+            )
+        return sessions.get_session(cursor, tenant, session_id)
+
+
+def submit(
+    database: Database, tenant: uuid.UUID, session: Mapping[str, Any], detector: Any
+) -> dict[str, Any]:
+    with database.tenant_transaction(tenant) as cursor:
+        approval_id, withheld = reviews.submit(
+            cursor, tenant, uuid.uuid4(), session, detector, draft=DRAFT, reasons=["x"], attempt=1
+        )
+        row = approvals.get_approval(cursor, tenant, approval_id)
+    assert row["withheld"] == withheld
+    return row
+
+
+def test_a_reviewer_reads_the_whole_bundle_without_identifiers(
+    database: Database, tenant: uuid.UUID, session: Mapping[str, Any]
+) -> None:
+    row = submit(database, tenant, session, RuleDetector())
+
+    review = row["review_sanitized"]
+    assert not row["withheld"]
+    assert list(review["answers"]) == ["agent-0"]
+    assert "keep four hours" in review["draft"]
+    assert "[PERSON_1]" in review["draft"]
+    assert "[PERSON_1]" in review["prompt"]
+    assert not any(raw in json.dumps(review) for raw in RAW)
+
+
+def test_a_detector_that_breaks_shows_the_reviewer_nothing(
+    database: Database, tenant: uuid.UUID, session: Mapping[str, Any]
+) -> None:
+    row = submit(database, tenant, session, BrokenDetector())
+
+    text = json.dumps(row["review_sanitized"])
+    words = {word for raw in (PROMPT, DRAFT, ANSWER) for word in raw.split() if len(word) > 3}
+    assert row["withheld"]
+    assert row["review_sanitized"]["withheld_because"] == "RuntimeError"
+    assert {word for word in words if word in text} == set()
+
+
+def test_a_detector_with_impossible_offsets_leaks_nothing(
+    database: Database, tenant: uuid.UUID, session: Mapping[str, Any]
+) -> None:
+    row = submit(database, tenant, session, GreedyDetector())
+
+    assert not any(raw in json.dumps(row["review_sanitized"]) for raw in RAW)
+
+
+def test_asking_moves_the_session_and_asking_again_changes_nothing(
+    database: Database, tenant: uuid.UUID, session: Mapping[str, Any]
+) -> None:
+    first = submit(database, tenant, session, RuleDetector())
+    second = submit(database, tenant, session, BrokenDetector())
+
+    with database.tenant_transaction(tenant) as cursor:
+        status = sessions.get_session(cursor, tenant, session["id"])["status"]
+    assert status == "awaiting_review"
+    assert second["id"] == first["id"]
+    assert second["review_sanitized"] == first["review_sanitized"]
+
+
+def test_the_unscrubbed_draft_is_kept_where_reviewers_cannot_read(
+    database: Database, tenant: uuid.UUID, session: Mapping[str, Any], owner_url: str
+) -> None:
+    import psycopg2
+
+    row = submit(database, tenant, session, RuleDetector())
+
+    connection = psycopg2.connect(owner_url)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select draft, has_table_privilege('radiant_review', 'radiant.approval_payload',"
+            " 'select') from radiant.approval_payload where approval_id = %s",
+            (str(row["id"]),),
+        )
+        assert cursor.fetchone() == (DRAFT, False)
+    connection.close()
