@@ -6,8 +6,11 @@ forked, so that they share them. It opens nothing itself.
 
 import os
 
+from celery.signals import worker_process_init
+
 # Imported for its effect: the children find the definitions loaded.
 import radiant_dagster.definitions  # noqa: F401
+from radiant_dagster import resources
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.engine.celery_app import make_worker_app
 from radiant_dagster.errors import ConfigurationError
@@ -17,6 +20,9 @@ if _settings.broker_url is None:
     raise ConfigurationError(
         "RADIANT_BROKER_URL", "is not set", "Start the stack with `radiant up`, or set it."
     )
+
+# After the fork: connections, threads and models would break if children shared them.
+worker_process_init.connect(lambda **_: resources.warm_up(), weak=False)
 
 app = make_worker_app(
     broker_url=_settings.broker_url.get_secret_value(),

@@ -44,6 +44,7 @@ from dagster._core.executor.init import InitExecutorContext
 from dagster._utils.interrupts import pop_captured_interrupt
 
 from radiant_dagster.engine.cancellation import CancellationToken
+from radiant_dagster.engine.storage import run_status
 from radiant_dagster.engine.step_threads import HooksEnded, StepEnded, StepThreads
 
 DEFAULT_CONCURRENT = 32  # the largest usual swarm at once; its threads wait for HTTP
@@ -108,15 +109,16 @@ class _Interruption:
     def _status_says_stop(self) -> bool:
         instance, run_id = self._job_context.instance, self._job_context.run_id
         try:
-            run = instance.get_run_by_id(run_id)
-            if run is None or run.status in STOPPED:
+            status = run_status(instance, run_id)
+            if status is None or status in STOPPED:
                 return True
             if self._first_poll:
                 # A request that came between the worker's look at the run and the run's own
                 # start event has had its status overwritten; its event is still there.
                 self._first_poll = False
                 asked = instance.all_logs(run_id, of_type=CANCEL_EVENTS)
-                if asked:
+                run = instance.get_run_by_id(run_id) if asked else None
+                if run is not None:
                     instance.report_run_canceling(run)
                 return bool(asked)
         except Exception as error:  # noqa: BLE001 - a database hiccup must not end a healthy run

@@ -12,16 +12,22 @@ milliseconds of a step's events; the step then counts as not finished, as it wou
 A failed write is raised to whoever writes next, as Dagster does.
 """
 
+import os
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import dagster as dg
+import psycopg2
 import sqlalchemy as db
+import sqlalchemy.event
 from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log import SqlEventLogStorageTable
+from dagster._core.storage.runs.schema import RunsTable
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import (
     DagsterPostgresStorage,
@@ -31,6 +37,7 @@ from dagster_postgres import (
 )
 from dagster_postgres.utils import create_pg_connection, pg_url_from_config
 from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DisconnectionError
 
 # Connections to Postgres that Dagster may hold in one process.
 MAX_CONNECTIONS = 3
@@ -38,26 +45,74 @@ GROUP_SIZE = 200  # events in one INSERT
 MOST_WAITING = 2_000  # then writers wait for the database
 LINGER_SECONDS = 0.005  # lets a step's burst of events travel together
 RETRY_SECONDS = 0.5
+IDLE_SECONDS = 5.0  # a connection that rested longer is asked whether it lives
 APPLICATION_NAME = "radiant-dagster"
 
 
 def pooled_engine(postgres_url: str) -> Engine:
     """Return an engine whose pool never holds more than MAX_CONNECTIONS. It opens none yet."""
-    return db.create_engine(
+    engine = db.create_engine(
         postgres_url,
         isolation_level="AUTOCOMMIT",
         pool_size=MAX_CONNECTIONS,
         max_overflow=0,
         pool_timeout=30,
         pool_recycle=1800,
-        pool_pre_ping=True,  # a restarted server must not fail the first event after it
-        connect_args={"application_name": APPLICATION_NAME},
+        # With the process id, as our own connections have it.
+        connect_args={"application_name": f"{APPLICATION_NAME}/{os.getpid()}"},
     )
+    db.event.listen(engine, "checkin", _note_use)
+    db.event.listen(engine, "checkout", _ping_idle)
+    return engine
+
+
+def _note_use(_connection: Any, record: Any) -> None:
+    record.info["used"] = time.monotonic()
+
+
+def _ping_idle(connection: Any, record: Any, _proxy: Any) -> None:
+    """Find out about a restarted server before the first event after it fails.
+
+    `pool_pre_ping` asks at every use: 45 times a session.
+    """
+    if time.monotonic() - record.info.get("used", 0.0) < IDLE_SECONDS:
+        return
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except psycopg2.Error:
+        raise DisconnectionError from None  # SQLAlchemy takes a fresh connection then
 
 
 class _PooledRunStorage(PostgresRunStorage):
+    _has_run_stats: bool | None = None
+
     def share(self, engine: Engine) -> None:
         self._engine = engine
+
+    def has_run_stats_index_cols(self) -> bool:
+        # Dagster reflects the table's columns at every read and update of a run: three catalogue
+        # queries that were a sixth of a worker's CPU. The columns do not go away under a process.
+        if self._has_run_stats is None:
+            self._has_run_stats = super().has_run_stats_index_cols()
+        return self._has_run_stats
+
+
+    def run_status(self, run_id: str) -> dg.DagsterRunStatus | None:
+        """Return a run's status alone; reading the whole run costs twenty times as much."""
+        query = db.select(RunsTable.c.status).where(RunsTable.c.run_id == run_id)
+        with self.connect() as connection:
+            status = connection.execute(query).scalar()
+        return None if status is None else dg.DagsterRunStatus(status)
+
+
+def run_status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus | None:
+    """Return a run's status, cheaply where the instance is pooled; None for an unknown run."""
+    storage = instance.run_storage
+    if isinstance(storage, _PooledRunStorage):
+        return storage.run_status(run_id)
+    run = instance.get_run_by_id(run_id)
+    return None if run is None else run.status
 
 
 class _PooledScheduleStorage(PostgresScheduleStorage):

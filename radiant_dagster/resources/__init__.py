@@ -58,6 +58,20 @@ def process_detector() -> Detector:
     return RuleDetector()
 
 
+def warm_up() -> None:
+    """Load what a worker needs for its first session, so that the session does not wait for it."""
+    url = process_settings().database_url
+    if url is not None:
+        with process_database(url.get_secret_value(), POOL_SIZE).system_transaction(
+            "radiant_dispatch"
+        ) as cursor:
+            cursor.execute("select 1")
+    process_llm()
+    process_cato().check_storage_safety("warm up", "session")
+    process_detector().detect("warm up")
+    process_embeddings().embed(["warm up"])
+
+
 class DatabaseResource(dg.ConfigurableResource):
     """The RADIANT database: sessions, approvals and the Grimoire, isolated by tenant."""
 
