@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Radiant, Stack
+from tests.conftest import run_sql, with_database
 
 PHI = "John Smith, MRN 12345678, asks: may he take ibuprofen?"
 
@@ -119,8 +120,6 @@ def test_the_list_shows_what_waits_and_with_all_what_was_decided(stack: Stack) -
 def test_a_reviewers_own_login_is_used_and_is_enough(
     stack: Stack, admin_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tests.conftest import run_sql, with_database
-
     approval_id = waiting(stack)
     run_sql(
         admin_url,
@@ -138,6 +137,18 @@ def test_a_reviewers_own_login_is_used_and_is_enough(
     assert [row["id"] for row in listed] == [approval_id]
     assert result.exit_code == 0, result.stderr
     assert states(stack.radiant) == [("approved",)]
+
+
+def test_the_main_login_does_not_stand_in_for_a_reviewers(
+    radiant: Radiant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RADIANT_REVIEW_DATABASE_URL", "postgresql://r:tops3cret@127.0.0.1:1/x")
+
+    result = radiant("approvals", "list")
+
+    assert result.exit_code == 4
+    assert "127.0.0.1:1/x" in result.stderr
+    assert "tops3cret" not in result.stderr
 
 
 def test_an_unknown_approval_is_said_so(radiant: Radiant) -> None:

@@ -1,6 +1,10 @@
 """Asking: from the question to the answer, with launched runs executed in this process."""
 
+import contextlib
 import json
+import os
+import pty
+import sys
 
 import pytest
 
@@ -146,6 +150,25 @@ def test_following_tells_of_every_look_until_the_end(stack: Stack, client: Clien
     assert last.spent_micro_usd > 0
 
 
+def test_following_waits_for_the_person_and_the_continuation(stack: Stack, client: Client) -> None:
+    session_id = think.submit_and_launch(
+        client, think.Question(PROMPT, "ann", require_approval=True)
+    )
+    left: list[float] = []
+
+    def decide(now: Progress) -> None:
+        if now.waits_for_person and now.review:
+            left.append(now.review.seconds_left)
+            stack.radiant("approvals", "approve", str(now.review.id), "--as", "dr-lee")
+            stack.conclude(str(now.review.id))
+
+    last = think.follow(client, session_id, decide)
+
+    assert last.status == "completed"
+    assert len(left) == 1
+    assert 0 < left[0] <= 1800
+
+
 def test_a_run_that_died_unrecorded_is_not_waited_for(
     radiant: Radiant, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,3 +192,32 @@ def test_leaving_a_session_lets_it_go_on(client: Client) -> None:
     with client.database.tenant_transaction(client.tenant_id) as cursor:
         row = sessions.get_session(cursor, client.tenant_id, session_id)
     assert row["status"] == "created"
+
+
+def on_a_terminal(*arguments: str, until: bytes, then: bytes) -> tuple[int, str]:
+    """Run the command on a pseudo-terminal, and type when a text shows."""
+    pid, terminal = pty.fork()
+    if pid == 0:  # the child becomes the command
+        os.environ |= {"TERM": "xterm-256color", "COLUMNS": "120", "LINES": "50"}
+        command = [sys.executable, "-m", "radiant_dagster.cli.main", *arguments]
+        os.execv(command[0], command)  # noqa: S606 - a terminal's child, no shell wanted
+    shown, typed = b"", False
+    with contextlib.suppress(OSError):  # how a terminal says that its process has ended
+        while part := os.read(terminal, 65_536):
+            shown += part
+            if until in shown and not typed:
+                typed = True
+                os.write(terminal, then)
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
+
+
+@pytest.mark.filterwarnings("ignore:.*forkpty.*:DeprecationWarning")
+def test_leaving_a_live_view_says_how_to_come_back(radiant: Radiant) -> None:
+    exit_code, shown = on_a_terminal("think", PROMPT, until=b"waiting for a worker", then=b"\x03")
+
+    ((session_id, status),) = radiant.rows("select id, status from radiant.session")
+    assert exit_code == 130
+    assert f"radiant sessions watch {session_id}" in shown
+    assert f"radiant sessions cancel {session_id}" in shown
+    assert status == "created"
