@@ -29,7 +29,7 @@ def default_home() -> Path:
 
 
 class Settings(BaseSettings):
-    """All settings. Secrets print as ``**********``; `radiant config show` lists them with origin."""
+    """All settings; secrets print as ``**********``. `radiant config show` tells their origin."""
 
     model_config = SettingsConfigDict(extra="ignore", populate_by_name=True, frozen=True)
 
@@ -189,7 +189,9 @@ class Settings(BaseSettings):
             raise ValueError("must start with http:// or https://")
         return value.rstrip("/") if value else value
 
-    @field_validator("database_url", "owner_database_url", "dagster_database_url")
+    @field_validator(
+        "database_url", "owner_database_url", "review_database_url", "dagster_database_url"
+    )
     @classmethod
     def _postgres_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not value.get_secret_value().startswith(
@@ -238,7 +240,9 @@ class Settings(BaseSettings):
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
             name = str(first["loc"][0])
-            raise ConfigurationError(name, first["msg"], "See `radiant config show --help`.") from None
+            raise ConfigurationError(
+                name, first["msg"], "See `radiant config show --help`."
+            ) from None
 
     @property
     def resolved_llm_transport(self) -> Literal["proxy", "sdk", "offline"]:
@@ -259,10 +263,10 @@ def _stack_values(env: Mapping[str, str]) -> dict[str, Any]:
     if env.get("RADIANT_DATABASE_URL") or env.get("DB_HOST"):
         return {}
     try:
-        values: dict[str, Any] = json.loads(path.read_text())["environment"]
+        values: dict[str, Any] = dict(json.loads(path.read_text())["environment"].items())
     except (FileNotFoundError, PermissionError):
         return {}
-    except (json.JSONDecodeError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise ConfigurationError(
             "RADIANT_HOME", f"{path} is damaged", "Stop the stack with `radiant down`, delete it."
         ) from None
