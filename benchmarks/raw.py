@@ -29,9 +29,7 @@ async def _session(bench: Bench, agents: int) -> float:
         await _call(http, bench, "synthesis")
         await _call(http, bench, "librarian")
         with bench.database.tenant_transaction(bench.tenant) as cursor:
-            audit.record(
-                cursor, bench.tenant, actor="bench", action="raw", session_id=uuid.uuid4()
-            )
+            audit.record(cursor, bench.tenant, actor="bench", action="raw", session_id=uuid.uuid4())
         return (time.perf_counter() - started) * 1e3
 
 

@@ -1,11 +1,11 @@
 """The two jobs and the graph they share.
 
-    think_tank                open_session -> consult_grimoire -> plan_agents -> fan_out
-                              -> run_agent x N -> gather_answers -> synthesize -> check_epistemics
-                              -> gate -> request_approval   (a person decides; the run ends)
-                                    '--> conclude           (nobody has to)
-    synthesis_and_librarian   claim_decision -> conclude
-    conclude                  finalize_synthesis -> librarian_review -> close_session
+think_tank                open_session -> consult_grimoire -> plan_agents -> fan_out
+                          -> run_agent x N -> gather_answers -> synthesize -> check_epistemics
+                          -> gate -> request_approval   (a person decides; the run ends)
+                                '--> conclude           (nobody has to)
+synthesis_and_librarian   claim_decision -> conclude
+conclude                  finalize_synthesis -> librarian_review -> close_session
 """
 
 import dagster as dg
@@ -21,7 +21,7 @@ from radiant_dagster.ops.synthesis import check_epistemics, finalize_synthesis, 
 @dg.graph(
     description="Carry out what was decided, learn from it, close the session. Both jobs end here."
 )
-def conclude(ref):  # noqa: ANN001, ANN201 - Dagster composes calls, not values
+def conclude(ref):
     """Finalize, learn, close."""
     close_session(librarian_review(finalize_synthesis(ref)))
 

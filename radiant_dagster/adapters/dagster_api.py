@@ -17,6 +17,7 @@ REPOSITORY = {
     "repositoryLocationName": "radiant_dagster",
     "repositoryName": "__repository__",
 }
+NOT_BEGUN = frozenset({"QUEUED", "NOT_STARTED", "STARTING"})
 LAUNCH = """
 mutation Launch($params: ExecutionParams!) {
   launchRun(executionParams: $params) {
@@ -29,8 +30,10 @@ mutation Launch($params: ExecutionParams!) {
 }
 """
 TERMINATE = """
-mutation Terminate($runId: String!) {
-  terminateRun(runId: $runId) { __typename ... on PythonError { className } }
+mutation Terminate($runId: String!, $policy: TerminateRunPolicy) {
+  terminateRun(runId: $runId, terminatePolicy: $policy) {
+    __typename ... on PythonError { className }
+  }
 }
 """
 RUN = """
@@ -103,14 +106,17 @@ class DagsterApi:
         }
         result = self._query(LAUNCH, {"params": params})["launchRun"]
         if result["__typename"] != "LaunchRunSuccess":
-            raise DagsterUnavailable(
-                self._url, f"launch of {job} refused ({result['__typename']})"
-            )
+            raise DagsterUnavailable(self._url, f"launch of {job} refused ({result['__typename']})")
         return result["run"]["runId"]
 
     def terminate(self, run_id: str) -> bool:
         """Ask a run to stop; False where it had ended or is unknown."""
-        result = self._query(TERMINATE, {"runId": run_id})["terminateRun"]
+        state = self.run_state(run_id)
+        # Dagster refuses to end a run that no worker has begun, unless told to mark it as ended.
+        begun = state is not None and state.status not in NOT_BEGUN
+        policy = "SAFE_TERMINATE" if begun else "MARK_AS_CANCELED_IMMEDIATELY"
+        variables = {"runId": run_id, "policy": policy}
+        result = self._query(TERMINATE, variables)["terminateRun"]
         return result["__typename"] == "TerminateRunSuccess"
 
     def run_state(self, run_id: str) -> RunState | None:
@@ -126,13 +132,13 @@ class DagsterApi:
 
     def location_loaded(self) -> bool:
         """Tell whether our code location is loaded without an error."""
-        entries = self._query(LOCATIONS, {})["workspaceOrError"].get("locationEntries", [])
-        return any(
-            entry["name"] == REPOSITORY["repositoryLocationName"]
-            and entry["loadStatus"] == "LOADED"
-            and (entry["locationOrLoadError"] or {}).get("__typename") == "RepositoryLocation"
-            for entry in entries
-        )
+        workspace = self._query(LOCATIONS, {})["workspaceOrError"]
+        entries: list[dict[str, Any]] = workspace.get("locationEntries", [])
+        for entry in entries:
+            loaded: dict[str, Any] = entry["locationOrLoadError"] or {}
+            if entry["name"] == REPOSITORY["repositoryLocationName"]:
+                return loaded.get("__typename") == "RepositoryLocation"
+        return False
 
     def unhealthy_daemons(self) -> list[str]:
         """Return the types of required daemons that are not healthy, e.g. ``SENSOR``."""
@@ -146,9 +152,10 @@ class DagsterApi:
             )
             if response.status != 200:
                 raise DagsterUnavailable(self._url, f"HTTP {response.status}")
-            data = response.json().get("data")
+            answer: dict[str, Any] = response.json()
         except (urllib3.exceptions.HTTPError, json.JSONDecodeError) as error:
             raise DagsterUnavailable(self._url, type(error).__name__) from None
-        if not isinstance(data, dict):
+        data: dict[str, Any] | None = answer.get("data")
+        if data is None:
             raise DagsterUnavailable(self._url, "it answered with an error")
         return data

@@ -7,6 +7,7 @@ Forward only. Files are recorded by name, one transaction each, under an advisor
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.resources import files
+from typing import Any
 
 import psycopg2
 from psycopg2 import sql
@@ -69,6 +70,12 @@ def migrate(owner_url: str, *, logins: Mapping[str, tuple[str, ...]]) -> list[st
             finally:
                 cursor.execute("reset role")
                 cursor.execute(UNLOCK)
+    except psycopg2.errors.UndefinedObject as error:
+        raise ConfigurationError(
+            "RADIANT_DATABASE_URL",
+            (error.diag.message_primary or "its login does not exist").strip(),
+            "Create the login on the server first, then run `radiant db migrate` again.",
+        ) from None
     except psycopg2.errors.InsufficientPrivilege as error:
         message = (error.diag.message_primary or "permission denied").strip()
         raise ConfigurationError(
@@ -89,11 +96,12 @@ def pending_migrations(url: str) -> list[str]:
     try:
         with connection.cursor() as cursor:
             cursor.execute(HAS_MIGRATION_TABLE)
-            row = cursor.fetchone()
+            row: Any = cursor.fetchone()
             applied: set[str] = set()
-            if row and row["present"]:
+            if row["present"]:
                 cursor.execute(APPLIED)
-                applied = {item["name"] for item in cursor.fetchall()}
+                rows: Any = cursor.fetchall()
+                applied = {item["name"] for item in rows}
             return [name for name in migration_names() if name not in applied]
     except psycopg2.errors.InsufficientPrivilege:
         # The schema is there but this login was granted nothing yet: all grants are pending.

@@ -8,7 +8,7 @@ row-level security always applies: the roles are neither owner nor superuser.
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -123,7 +123,7 @@ class Database:
         # The process id tells an operator, and the connection count test, who holds what.
         name = f"{self._application_name}/{os.getpid()}"
         connection = connect(self.url, application_name=name)
-        psycopg2.extras.register_uuid(conn_or_curs=connection)
+        psycopg2.extras.register_uuid(conn_or_curs=connection)  # pyright: ignore[reportUnknownMemberType]
         with connection.cursor() as cursor:
             cursor.execute("select 1 from pg_extension where extname = 'vector'")
             present = cursor.fetchone()
@@ -135,7 +135,7 @@ class Database:
     @contextmanager
     def tenant_transaction(
         self, tenant_id: uuid.UUID, *, role: TenantRole = "radiant_app"
-    ) -> Iterator[Cursor]:
+    ) -> Generator[Cursor]:
         """Run one transaction for one tenant: commit on leaving, roll back on an error.
 
         Args:
@@ -149,13 +149,13 @@ class Database:
             yield cursor
 
     @contextmanager
-    def system_transaction(self, role: SystemRole) -> Iterator[Cursor]:
+    def system_transaction(self, role: SystemRole) -> Generator[Cursor]:
         """Run one transaction over all tenants under a narrow system role."""
         with self._transaction(ENTER_ROLE, (role,)) as cursor:
             yield cursor
 
     @contextmanager
-    def _transaction(self, enter: str, parameters: tuple[str, ...]) -> Iterator[Cursor]:
+    def _transaction(self, enter: str, parameters: tuple[str, ...]) -> Generator[Cursor]:
         connection = self._checkout(enter, parameters)
         try:
             with connection.cursor() as cursor:
@@ -179,7 +179,7 @@ class Database:
         last = self._pool_size
         for attempt in range(last + 1):
             try:
-                connection = self._pool.connect()
+                connection: Any = self._pool.connect()
             except PoolTimeout:
                 raise DatabaseUnavailable(
                     location(self.url), f"no free connection in {self._wait_seconds:g} s"

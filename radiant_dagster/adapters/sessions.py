@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from psycopg2 import sql
-from psycopg2.extras import execute_values
+from psycopg2.extras import execute_values  # pyright: ignore[reportUnknownVariableType]
 
 from radiant_dagster.adapters import audit
 from radiant_dagster.adapters.postgres import Cursor
@@ -262,7 +262,17 @@ def save_offered(
 
 def offered_from(row: Mapping[str, Any]) -> tuple[Offered, ...]:
     """Return what `save_offered` kept in a session row."""
-    return tuple(Offered(**{**item, "id": UUID(item["id"])}) for item in row["heuristics"])
+    return tuple(
+        Offered(
+            number=item["number"],
+            id=UUID(item["id"]),
+            polarity=item["polarity"],
+            trigger_pattern=item["trigger_pattern"],
+            action_template=item["action_template"],
+            similarity=item["similarity"],
+        )
+        for item in row["heuristics"]
+    )
 
 
 def agent_rows(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from radiant_dagster.resources import DatabaseResource, SafetyResource
     owners=["team:radiant"],
     description="What the think tank has learned: heuristics with a confidence that only recorded "
     "outcomes move. Materialising it runs the daily maintenance over all tenants: expire what has "
-    "lapsed, retire what is not trusted, delete what has been out of use for 30 days. The Librarian "
+    "lapsed, retire what is not trusted, delete what was out of use for 30 days. The Librarian "
     "adds a materialisation for each heuristic it stores. Texts stay in the database; read them "
     "with `radiant grimoire list`.",
 )
@@ -91,9 +91,7 @@ def every_model_has_a_threshold(database: DatabaseResource) -> dg.AssetCheckResu
     description="No stored heuristic holds a personal identifier, by today's detector. A failure "
     "lists ids: retire them with `radiant grimoire retire`.",
 )
-def no_identifiers_left(
-    database: DatabaseResource, safety: SafetyResource
-) -> dg.AssetCheckResult:
+def no_identifiers_left(database: DatabaseResource, safety: SafetyResource) -> dg.AssetCheckResult:
     """No stored heuristic holds a personal identifier."""
     found = heuristics_with_identifiers(database.database, safety.detector)
     return dg.AssetCheckResult(

@@ -25,6 +25,7 @@ from radiant_dagster.adapters.migrations import require_current
 from radiant_dagster.adapters.postgres import Database, TenantRole
 from radiant_dagster.adapters.session_view import Kind, find_ids
 from radiant_dagster.adapters.settings import Settings
+from radiant_dagster.domain.swarm import require_storable
 from radiant_dagster.errors import (
     ApprovalNotFound,
     ConfigurationError,
@@ -217,17 +218,8 @@ def login_name(given: str | None) -> str:
 
 
 def valid_text(field: str, text: str) -> str:
-    """Return a text that Postgres can store.
-
-    Raises:
-        InvalidInput: It is not UTF-8, or holds a NUL character.
-    """
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InvalidInput(field, "is not valid UTF-8", "Convert it to UTF-8.") from None
-    if "\x00" in text:
-        raise InvalidInput(field, "contains a NUL character", "Remove it.")
+    """Return a text that Postgres can store; raises InvalidInput for any other."""
+    require_storable(field, text)
     return text
 
 

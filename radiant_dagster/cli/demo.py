@@ -72,9 +72,9 @@ def main() -> None:
     console.print(
         plain(
             f"{len(ended)} sessions ended as {', '.join(ended)}. It took "
-            f"{duration(time.monotonic() - begun)} and would have cost {usd(spent)} with the models "
-            "it names. Every answer above came from the OFFLINE DEMO MODEL: the machinery is real, "
-            "the advice is not. All processes are stopped; the data is kept."
+            f"{duration(time.monotonic() - begun)} and would have cost {usd(spent)} with the "
+            "models it names. Every answer above came from the OFFLINE DEMO MODEL: the machinery "
+            "is real, the advice is not. All processes are stopped; the data is kept."
         )
     )
     home = env["RADIANT_HOME"]
@@ -170,7 +170,7 @@ def _decide(console: Console, client: Client, session_id: UUID) -> None:
     vote = Vote(
         actor=actor,
         roles=frozenset({"reviewer"}),
-        verdict=cast(Literal["approved", "rejected", "modified"], verdict),
+        verdict=cast("Literal['approved', 'rejected', 'modified']", verdict),
         payload_sha256=bytes(request["payload_sha256"]),
         guidance=guidance,
         edited_text=edited,

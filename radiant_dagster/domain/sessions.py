@@ -107,7 +107,7 @@ class SessionRequest:
     user_id: str
     agents: tuple[AgentConfig, ...]
     require_approval: bool = False
-    context: Mapping[str, Any] = field(default_factory=dict)
+    context: Mapping[str, Any] = field(default_factory=dict[str, Any])
     system_prompt: str | None = None
 
 

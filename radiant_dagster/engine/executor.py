@@ -44,8 +44,8 @@ from dagster._core.executor.init import InitExecutorContext
 from dagster._utils.interrupts import pop_captured_interrupt
 
 from radiant_dagster.engine.cancellation import CancellationToken
-from radiant_dagster.engine.storage import run_status
 from radiant_dagster.engine.step_threads import HooksEnded, StepEnded, StepThreads
+from radiant_dagster.engine.storage import run_status
 
 DEFAULT_CONCURRENT = 32  # the largest usual swarm at once; its threads wait for HTTP
 MOST_CONCURRENT = 64  # a swarm's upper bound

@@ -105,9 +105,7 @@ def failure(arguments: dict[str, Any], error: RadiantError) -> dg.Failure:
     # Wrong order of steps says nothing about the session, and a cancelled one stays cancelled.
     if ref is not None and resource is not None and not isinstance(error, StateError | Cancelled):
         mark_failed(resource.database, ref, error)
-    return dg.Failure(
-        description=str(error), metadata={"code": error.code}, allow_retries=False
-    )
+    return dg.Failure(description=str(error), metadata={"code": error.code}, allow_retries=False)
 
 
 def mark_failed(database: Database, ref: Ref, error: RadiantError) -> None:

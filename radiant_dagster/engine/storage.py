@@ -23,7 +23,6 @@ from typing import Any
 import dagster as dg
 import psycopg2
 import sqlalchemy as db
-import sqlalchemy.event
 from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log import SqlEventLogStorageTable
@@ -36,6 +35,7 @@ from dagster_postgres import (
     PostgresScheduleStorage,
 )
 from dagster_postgres.utils import create_pg_connection, pg_url_from_config
+from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DisconnectionError
 
@@ -61,8 +61,8 @@ def pooled_engine(postgres_url: str) -> Engine:
         # With the process id, as our own connections have it.
         connect_args={"application_name": f"{APPLICATION_NAME}/{os.getpid()}"},
     )
-    db.event.listen(engine, "checkin", _note_use)
-    db.event.listen(engine, "checkout", _ping_idle)
+    event.listen(engine, "checkin", _note_use)
+    event.listen(engine, "checkout", _ping_idle)
     return engine
 
 
@@ -96,7 +96,6 @@ class _PooledRunStorage(PostgresRunStorage):
         if self._has_run_stats is None:
             self._has_run_stats = super().has_run_stats_index_cols()
         return self._has_run_stats
-
 
     def run_status(self, run_id: str) -> dg.DagsterRunStatus | None:
         """Return a run's status alone; reading the whole run costs twenty times as much."""

@@ -22,12 +22,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 import radiant_dagster
+from radiant_dagster.adapters.health import ping_broker
 from radiant_dagster.adapters.migrations import LOGIN_ROLES, migrate, require_current
 from radiant_dagster.adapters.settings import Settings
-from radiant_dagster.errors import BrokerUnavailable, ConfigurationError, ServerDied
+from radiant_dagster.errors import ServerDied
 from radiant_dagster.local.control import StackInfo, clear_record, write_record
 from radiant_dagster.local.dagster_home import code_location_loaded, write_dagster_home
 from radiant_dagster.local.home import prepare_home, private_folder, write_private
@@ -205,7 +205,7 @@ class Stack:
             # Somebody else's database is changed by `radiant db migrate` alone.
             require_current(plan.external["RADIANT_DATABASE_URL"])
         if "RADIANT_BROKER_URL" in plan.external:
-            _require_broker(plan.external["RADIANT_BROKER_URL"])
+            ping_broker(plan.external["RADIANT_BROKER_URL"])
 
     def _start_dagster(self, plan: Plan) -> None:
         """Bring Dagster's tables up to date, then start the code server and the worker.
@@ -357,19 +357,3 @@ class Stack:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
-
-
-def _require_broker(url: str) -> None:
-    import redis  # only installations with a broker of their own need it here
-
-    parts = urlsplit(url)
-    where = f"{parts.hostname}:{parts.port or 6379}"
-    try:
-        with contextlib.closing(redis.Redis.from_url(url, socket_connect_timeout=5)) as client:
-            client.ping()
-    except (redis.RedisError, OSError) as error:
-        raise BrokerUnavailable(where, type(error).__name__) from None
-    except ValueError:
-        raise ConfigurationError(
-            "RADIANT_BROKER_URL", "is not a Redis URL", "Use redis://:password@host:port/0."
-        ) from None

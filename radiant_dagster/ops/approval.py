@@ -21,7 +21,7 @@ from radiant_dagster.resources import DatabaseResource, SafetyResource
     },
     tags={"radiant/phase": "approval"},
 )
-def gate(context: dg.OpExecutionContext, ref: dict, database: DatabaseResource):  # type: ignore[type-arg]  # noqa: ANN201, D103
+def gate(context: dg.OpExecutionContext, ref: dict, database: DatabaseResource):  # type: ignore[type-arg]  # noqa: D103
     tenant_id, session_id = ids(ref)
     with database.database.tenant_transaction(tenant_id) as cursor:
         row = sessions.get_session(cursor, tenant_id, session_id)
@@ -89,7 +89,7 @@ class ClaimConfig(dg.Config):
     out={"ref": dg.Out(dict, is_required=False)},
     tags={"radiant/phase": "approval"},
 )
-def claim_decision(context: dg.OpExecutionContext, config: ClaimConfig, database: DatabaseResource):  # noqa: ANN201, D103
+def claim_decision(context: dg.OpExecutionContext, config: ClaimConfig, database: DatabaseResource):  # noqa: D103
     try:
         tenant_id, approval_id = UUID(config.tenant_id), UUID(config.approval_id)
     except ValueError:

@@ -81,9 +81,7 @@ def run_agent(
     tenant_id, session_id = ids(ref)
     agent_id: str = ref["agent_id"]
     with database.database.tenant_transaction(tenant_id) as cursor:
-        call = sessions.begin_agent(
-            cursor, tenant_id, session_id, agent_id, run_id=context.run_id
-        )
+        call = sessions.begin_agent(cursor, tenant_id, session_id, agent_id, run_id=context.run_id)
     if call is None:
         context.add_output_metadata({"status": "success", "bought_before": True})
         return ref
@@ -93,15 +91,13 @@ def run_agent(
         "reasoning", call.session["prompt"], call.session["context"], call.session["system_prompt"]
     )
     try:
-        if call.remaining_seconds <= 0:
-            raise LlmUnavailable("deadline")
         answer = models.client.complete(
             CompletionRequest(
                 model=agent.model,
                 messages=agent_messages(task, agent, [item.injected() for item in offered]),
                 temperature=agent.temperature,
                 max_tokens=agent.max_tokens,
-                timeout_seconds=min(models.call_timeout_seconds, call.remaining_seconds),
+                timeout_seconds=_time_left(models.call_timeout_seconds, call.remaining_seconds),
                 tenant_id=tenant_id,
                 idempotency_key=f"{session_id}:{agent_id}",
                 metadata={"session_id": str(session_id), "agent_id": agent_id},
@@ -135,6 +131,13 @@ def run_agent(
         sessions.finish_agent(cursor, tenant_id, session_id, result, offered)
     context.add_output_metadata(_facts(result, agent.role, agent.model))
     return ref
+
+
+def _time_left(call_seconds: float, swarm_seconds: float) -> float:
+    """Return how long a call may take; a swarm out of time makes none."""
+    if swarm_seconds <= 0:
+        raise LlmUnavailable("deadline")
+    return min(call_seconds, swarm_seconds)
 
 
 def _wait_seconds(error: LlmUnavailable, retry_number: int) -> float:

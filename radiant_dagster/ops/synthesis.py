@@ -88,7 +88,7 @@ def finalize_synthesis(
     database: DatabaseResource,
     models: ModelsResource,
     safety: SafetyResource,
-):  # noqa: ANN201 - Dagster reads a generator's annotation as its outputs
+):
     """Carry out what was decided."""
     tenant_id, session_id = ids(ref)
     pool = database.database

@@ -1,5 +1,7 @@
 """Makes sessions end when their run ended without them: a killed worker, a terminated run."""
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 import dagster as dg
@@ -38,7 +40,7 @@ def session_failure_sensor(
 def _session_of(run: dg.DagsterRun) -> tuple[UUID, UUID] | None:
     if run.job_name != JOBS[0]:
         return None
-    config = run.run_config.get("ops", {}).get("open_session", {}).get("config", {})
+    config = _op_config(run, "open_session")
     tenant_id, session_id = _uuid(config.get("tenant_id")), _uuid(config.get("session_id"))
     return (tenant_id, session_id) if tenant_id and session_id else None
 
@@ -47,8 +49,12 @@ def _approval_of(run: dg.DagsterRun) -> UUID | None:
     # From the config, which says what the run did; tags are only what its launcher wrote.
     if run.job_name != synthesis_and_librarian.name:
         return None
-    config = run.run_config.get("ops", {}).get("claim_decision", {}).get("config", {})
-    return _uuid(config.get("approval_id"))
+    return _uuid(_op_config(run, "claim_decision").get("approval_id"))
+
+
+def _op_config(run: dg.DagsterRun, op: str) -> Mapping[str, Any]:
+    config: Any = run.run_config
+    return config.get("ops", {}).get(op, {}).get("config", {})
 
 
 def _uuid(value: object) -> UUID | None:

@@ -31,7 +31,7 @@ def agents(count: int = 1, **change: Any) -> str:
         ([PROMPT, "--panel", "missing.yaml"], "panel: no file missing.yaml"),
         ([PROMPT, "--context", "missing.txt"], "context: there is no file missing.txt"),
         ([PROMPT, "--user", " "], "is empty"),
-        (["caf\udce9"], "prompt: is not valid UTF-8"),
+        (["caf\udce9"], "prompt: contains a NUL character or half"),
     ],
 )
 def test_a_bad_argument_is_refused(radiant: Radiant, arguments: list[str], words: str) -> None:

@@ -110,7 +110,8 @@ def test_anybody_may_launch_a_continuation_but_not_forge_a_verdict(stack: Runnin
 
 
 def test_run_configs_and_tags_hold_ids_only(stack: Running) -> None:
-    query = "query { runsOrError(limit: 500) { ... on Runs { results { runConfigYaml tags { value } } } } }"
+    query = """query { runsOrError(limit: 500) { ... on Runs { results {
+        runConfigYaml tags { value } } } } }"""
 
     runs = ask(stack, query, {})["runsOrError"]["results"]
 

@@ -30,12 +30,8 @@ def submit(world: World, **options: Any) -> uuid.UUID:
 def run_job(
     name: str, op: str, config: dict[str, str], instance: dg.DagsterInstance
 ) -> dg.ExecuteInProcessResult:
-    return (
-        defs
-        .resolve_job_def(name)
-        .execute_in_process(
-            run_config={"ops": {op: {"config": config}}}, instance=instance, raise_on_error=False
-        )
+    return defs.resolve_job_def(name).execute_in_process(
+        run_config={"ops": {op: {"config": config}}}, instance=instance, raise_on_error=False
     )
 
 
@@ -132,9 +128,9 @@ def test_a_rejected_draft_is_never_released(world: World, instance: dg.DagsterIn
     assert row["final_response"] is None
     assert row["answered_at"] is None
     with world.database.tenant_transaction(world.tenant) as cursor:
-        assert grimoire.list_heuristics(
-            cursor, world.tenant, domain=None, state=None, limit=10
-        ) == []
+        assert (
+            grimoire.list_heuristics(cursor, world.tenant, domain=None, state=None, limit=10) == []
+        )
 
 
 def test_a_reviewers_text_replaces_the_draft(world: World, instance: dg.DagsterInstance) -> None:

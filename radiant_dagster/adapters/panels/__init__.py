@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -70,7 +70,9 @@ def load_panel_file(path: Path) -> tuple[AgentConfig, ...]:
         raise InvalidInput("panel", f"{path} is not valid YAML{line}", example) from None
     except (ValueError, RecursionError):  # an impossible date; brackets nested without end
         raise InvalidInput("panel", f"{path} cannot be understood as YAML", example) from None
-    entries = document.get("agents") if isinstance(document, dict) else document
+    entries: object = document
+    if isinstance(document, dict):
+        entries = cast("dict[str, object]", document).get("agents")
     return agents_from(entries, where="agents", fix=example)
 
 
@@ -85,7 +87,7 @@ def agents_from(
     if not isinstance(entries, list):
         raise InvalidInput(where, "is not a list of agents", fix or "Pass a list of agents.")
     agents: list[AgentConfig] = []
-    for position, entry in enumerate(entries):
+    for position, entry in enumerate(cast("list[object]", entries)):
         try:
             agents.append(AgentEntry.model_validate(entry).config())
         except ValidationError as error:

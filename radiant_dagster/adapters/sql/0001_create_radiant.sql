@@ -60,7 +60,6 @@ create table radiant.session (
     final_note text,                             -- e.g. "redactions_left", shown beside the answer
     failure_code text,
     failure_message text,
-    librarian_outcome text,
     estimated_micro_usd bigint not null default 0,
     cost_micro_usd bigint not null default 0,
     offline_demo boolean not null default false,
