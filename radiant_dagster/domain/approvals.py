@@ -74,6 +74,8 @@ def validate_vote(vote: Vote) -> None:
     """
     if not vote.actor.strip():
         raise InvalidInput("actor", "is empty", "Say who decides, for instance with --as NAME.")
+    if _name(vote.actor).startswith("system:"):
+        raise InvalidInput("actor", "is a name of the system's own", "Use a person's name.")
     if vote.verdict == "rejected" and not vote.guidance.strip():
         raise InvalidInput("guidance", "is empty", "Say why the answer is rejected.")
     if vote.verdict == "modified" and not (
@@ -115,11 +117,11 @@ def judge_vote(request: PendingApproval, vote: Vote, *, now: datetime) -> Verdic
     """
     if now >= request.deadline:
         raise ApprovalExpired(request.id, request.deadline)
-    if vote.actor == request.requested_by:
+    if _name(vote.actor) == _name(request.requested_by):
         raise ApprovalForbidden(request.id, "the person who asked cannot decide")
     if request.required_role not in vote.roles:
         raise ApprovalForbidden(request.id, f"role {request.required_role} is needed")
-    if vote.actor in request.voters:
+    if _name(vote.actor) in map(_name, request.voters):
         raise ApprovalForbidden(request.id, "your vote is recorded already")
     if vote.payload_sha256 != request.payload_sha256:
         raise ApprovalChanged(request.id)
@@ -129,6 +131,11 @@ def judge_vote(request: PendingApproval, vote: Vote, *, now: datetime) -> Verdic
     if vote.verdict != "approved" or len(request.voters) + 1 >= request.quorum:
         return vote.verdict
     return None
+
+
+def _name(actor: str) -> str:
+    """Return a name as it is compared: `Ann ` and `ann` are one person."""
+    return actor.strip().casefold()
 
 
 def payload_hash(draft: str) -> bytes:

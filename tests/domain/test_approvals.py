@@ -87,8 +87,9 @@ def test_the_last_microsecond_counts_and_the_deadline_itself_does_not() -> None:
 
 
 def test_the_person_who_asked_cannot_decide() -> None:
-    with pytest.raises(ApprovalForbidden, match="the person who asked"):
-        judge_vote(REQUEST, replace(VOTE, actor="ann"), now=BEFORE)
+    for actor in ("ann", "Ann", " ANN "):
+        with pytest.raises(ApprovalForbidden, match="the person who asked"):
+            judge_vote(REQUEST, replace(VOTE, actor=actor), now=BEFORE)
 
 
 def test_the_required_role_is_needed() -> None:
@@ -97,8 +98,11 @@ def test_the_required_role_is_needed() -> None:
 
 
 def test_nobody_votes_twice() -> None:
-    with pytest.raises(ApprovalForbidden, match="recorded already"):
-        judge_vote(replace(REQUEST, quorum=2, voters=("dr-lee",)), VOTE, now=BEFORE)
+    request = replace(REQUEST, quorum=2, voters=("dr-lee",))
+
+    for actor in ("dr-lee", "Dr-Lee"):
+        with pytest.raises(ApprovalForbidden, match="recorded already"):
+            judge_vote(request, replace(VOTE, actor=actor), now=BEFORE)
 
 
 def test_a_vote_on_another_text_does_not_count() -> None:
@@ -127,6 +131,7 @@ def test_two_approvals_make_a_quorum_of_two_and_one_rejection_ends_it() -> None:
 
 BAD_VOTES: dict[str, tuple[Vote, str]] = {
     "nobody": (replace(VOTE, actor=" "), "actor"),
+    "nobody's name": (replace(VOTE, actor=" System:deadline"), "actor"),
     "rejected without a reason": (replace(VOTE, verdict="rejected"), "guidance"),
     "modified without a change": (replace(VOTE, verdict="modified"), "edited_text"),
     "modified with blanks": (
