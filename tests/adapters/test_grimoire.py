@@ -71,8 +71,8 @@ def test_eight_librarians_with_one_text_leave_one_row(
     stored: list[tuple[uuid.UUID, bool]] = []
 
     def learn(number: int) -> None:
-        start.wait()
         with pool.tenant_transaction(tenant) as cursor:
+            start.wait()  # connected already, so that they really meet
             spaces = " " * number  # differs in nothing that counts
             text = f"A  question {spaces}about COLD storage"
             stored.append(grimoire.store(cursor, tenant, new(number, trigger=text)))
@@ -264,8 +264,8 @@ def test_concurrent_credits_of_one_session_count_once(
     moved: list[int] = []
 
     def credit() -> None:
-        start.wait()
         with pool.tenant_transaction(tenant) as cursor:
+            start.wait()
             moved.append(grimoire.credit(cursor, tenant, session_id, 1.0))
 
     threads = [threading.Thread(target=credit) for _ in range(6)]
