@@ -20,6 +20,7 @@ from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.local.stack import Stack
 
 MODEL_MS = 200
+WORKERS = 8  # as many as the throughput part has clients
 FLOOR_MS = 3 * MODEL_MS  # agents side by side, synthesis, Librarian
 
 
@@ -51,6 +52,7 @@ def bench_stack(home: Path) -> Iterator[Bench]:
         _wait_for(url)
         env = {k: v for k, v in os.environ.items() if not k.startswith("RADIANT_")}
         env |= {"RADIANT_HOME": str(home), "LITELLM_PROXY_URL": url}
+        env["RADIANT_WORKERS"] = str(WORKERS)
         with Stack(Settings.load(env, stack=False), env=env) as stack:
             info = stack.start(lambda line: print(f"# {line}", file=sys.stderr))
             settings = Settings.load({**env, **info.environment})

@@ -22,6 +22,7 @@ SESSIONS_A_ROUND = 5
 THROUGHPUT_SECONDS = 20.0
 CLIENTS = 8
 DECISIONS = 12
+STATUS = "select status from radiant.session where id = %s"
 PROMPT = "How should a small clinic prepare its vaccine storage for a power cut?"
 
 
@@ -66,17 +67,23 @@ def launch(bench: Bench, agents: int, *, approval: bool = False) -> tuple[uuid.U
 
 
 def wait_for(bench: Bench, session_id: uuid.UUID, wanted: frozenset[str]) -> dict[str, Any]:
-    """Poll until the session is in a wanted status; anything else terminal is an error."""
+    """Poll until the session is in a wanted status; anything else terminal is an error.
+
+    Ten looks a second: more would be load of the benchmark's own. Times come from the database.
+    """
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         with bench.database.tenant_transaction(bench.tenant) as cursor:
-            row = sessions.get_session(cursor, bench.tenant, session_id)
-        if row["status"] in wanted:
-            return row
-        if row["status"] in TERMINAL:
-            raise RuntimeError(f"session ended as {row['status']}: {row['failure_code']}")
-        time.sleep(0.02)
-    raise TimeoutError(str(session_id))
+            cursor.execute(STATUS, (session_id,))
+            found = cursor.fetchone()
+        status = found["status"] if found else "missing"
+        if status in wanted:
+            break
+        if status in TERMINAL:
+            raise RuntimeError(f"session ended as {status}")
+        time.sleep(0.1)
+    with bench.database.tenant_transaction(bench.tenant) as cursor:
+        return sessions.get_session(cursor, bench.tenant, session_id)
 
 
 def session_part(bench: Bench, rounds: int) -> Iterator[Line]:

@@ -44,6 +44,7 @@ from dagster._core.executor.init import InitExecutorContext
 from dagster._utils.interrupts import pop_captured_interrupt
 
 from radiant_dagster.engine.cancellation import CancellationToken
+from radiant_dagster.engine.scoped_resources import share_resources
 from radiant_dagster.engine.step_threads import HooksEnded, StepEnded, StepThreads
 from radiant_dagster.engine.storage import run_status
 
@@ -243,6 +244,7 @@ class _RunSteps:
         self, job_context: PlanExecutionContext, execution_plan: ExecutionPlan
     ) -> Iterator[DagsterEvent]:
         executor = self.executor
+        share_resources(job_context)
         with ExitStack() as stack:
             if executor.capture_output:
                 yield _capture_output(stack, job_context, execution_plan)

@@ -27,6 +27,10 @@ SIGNATURES: dict[str, tuple[str, ...]] = {
     "dagster._core.execution.context.system:PlanExecutionContext.for_step": (
         "step", "known_state",
     ),
+    # engine/scoped_resources.py
+    "dagster._core.definitions.scoped_resources_builder:ScopedResourcesBuilder.build": (
+        "required_resource_keys",
+    ),
     "dagster._core.execution.plan.active:ActiveExecution.__init__": (
         "execution_plan", "retry_mode", "max_concurrent", "tag_concurrency_limits",
         "instance_concurrency_context",
