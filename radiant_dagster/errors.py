@@ -325,8 +325,8 @@ class ApprovalExpired(StateError):
 
     def __init__(self, approval_id: UUID, deadline: datetime) -> None:
         super().__init__(
-            f"Approval {approval_id} expired at {deadline:%Y-%m-%d %H:%M:%S %Z}; the session ends "
-            "without an answer. Ask again with `radiant sessions rerun`."
+            f"The deadline of approval {approval_id} passed at {deadline:%Y-%m-%d %H:%M:%S %Z}; "
+            "your decision was not recorded. Ask again with `radiant sessions rerun`."
         )
 
 

@@ -124,7 +124,9 @@ class Librarian:
                 return Outcome("skipped", "nothing_reusable", cost_micro_usd=sum(paid))
             self._require_safe(extracted)
             vector = self.embeddings.embed([extracted.trigger_pattern])[0]
-        except (InvalidHeuristic, UnsafeContent, LlmRejected) as error:
+        except UnsafeContent as error:
+            return Outcome("refused", error.reasons[0], cost_micro_usd=sum(paid))
+        except (InvalidHeuristic, LlmRejected) as error:
             return Outcome("refused", error.code, cost_micro_usd=sum(paid))
         except TransientError as error:
             return Outcome("skipped", error.code, cost_micro_usd=sum(paid))

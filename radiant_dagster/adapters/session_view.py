@@ -126,11 +126,6 @@ class Progress:
         pending = self.review is not None and self.review.state == "pending"
         return self.status == "awaiting_review" and pending
 
-    @property
-    def spent_micro_usd(self) -> int:
-        """What was spent so far; the session's own sum is written when all agents are through."""
-        return max(self.cost_micro_usd, sum(agent.cost_micro_usd for agent in self.agents))
-
 
 def progress(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> Progress:
     """Return how far a session is, without any of its texts.

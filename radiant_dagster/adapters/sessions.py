@@ -359,7 +359,7 @@ def finish_agent(
     result: AgentResult,
     offered: Sequence[Offered] = (),
 ) -> None:
-    """Store a result, and which of the offered heuristics a success cited."""
+    """Store a result, what it cost, and which of the offered heuristics a success cited."""
     cursor.execute(
         FINISH_AGENT,
         (
@@ -379,6 +379,8 @@ def finish_agent(
             result.agent_id,
         ),
     )
+    if cursor.rowcount == 1 and result.cost_micro_usd:
+        add_cost(cursor, tenant_id, session_id, result.cost_micro_usd)
     if result.status == "success" and offered:
         rows = [
             (
@@ -396,7 +398,7 @@ def finish_agent(
 
 
 def add_cost(cursor: Cursor, tenant_id: UUID, session_id: UUID, micro_usd: int) -> None:
-    """Add what a synthesis or Librarian call cost."""
+    """Add what a model call of the session cost."""
     cursor.execute(ADD_COST, (micro_usd, tenant_id, session_id))
 
 

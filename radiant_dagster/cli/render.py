@@ -101,7 +101,7 @@ def progress_table(now: Progress) -> RenderableType:
         (f"Session {short(now.id)}", "bold"),
         "  ",
         (status_line(now), STYLES.get(now.status, "")),
-        f"  {duration(now.elapsed_seconds)}  {usd(now.spent_micro_usd)}",
+        f"  {duration(now.elapsed_seconds)}  {usd(now.cost_micro_usd)}",
     )
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("agent", "role", "model", "state"):

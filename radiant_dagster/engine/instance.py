@@ -17,6 +17,8 @@ from dagster._serdes import ConfigurableClassData
 from radiant_dagster.engine.storage import GroupingEventLogStorage, PooledPostgresStorage
 from radiant_dagster.errors import ConfigurationError
 
+OURS_OR_DAGSTERS = frozenset({"DagsterPostgresStorage", "RadiantPostgresStorage"})
+
 _lock = threading.Lock()
 _instance: tuple[int, dg.DagsterInstance] | None = None
 
@@ -24,7 +26,7 @@ _instance: tuple[int, dg.DagsterInstance] | None = None
 def pooled_ref(ref: InstanceRef) -> InstanceRef:
     """Return the same instance with our pooled storage where it keeps its data in Postgres."""
     data = ref.storage_data
-    if data is None or data.class_name != "DagsterPostgresStorage":
+    if data is None or data.class_name not in OURS_OR_DAGSTERS:
         return ref
     if data.config_dict.get("auth_provider"):
         return ref  # short-lived tokens: Dagster's own storage knows how to renew them

@@ -18,7 +18,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
 import dagster as dg
 import psycopg2
@@ -84,11 +84,8 @@ def _ping_idle(connection: Any, record: Any, _proxy: Any) -> None:
         raise DisconnectionError from None  # SQLAlchemy takes a fresh connection then
 
 
-class _PooledRunStorage(PostgresRunStorage):
+class _RunStorage(PostgresRunStorage):
     _has_run_stats: bool | None = None
-
-    def share(self, engine: Engine) -> None:
-        self._engine = engine
 
     def has_run_stats_index_cols(self) -> bool:
         # Dagster reflects the table's columns at every read and update of a run: three catalogue
@@ -96,6 +93,11 @@ class _PooledRunStorage(PostgresRunStorage):
         if self._has_run_stats is None:
             self._has_run_stats = super().has_run_stats_index_cols()
         return self._has_run_stats
+
+
+class _PooledRunStorage(_RunStorage):
+    def share(self, engine: Engine) -> None:
+        self._engine = engine
 
     def run_status(self, run_id: str) -> dg.DagsterRunStatus | None:
         """Return a run's status alone; reading the whole run costs twenty times as much."""
@@ -209,7 +211,34 @@ def _may_wait(event: EventLogEntry) -> bool:
     )
 
 
-class PooledPostgresStorage(DagsterPostgresStorage):
+class RadiantPostgresStorage(DagsterPostgresStorage):
+    """`DagsterPostgresStorage` for the webserver, the daemon and the code server.
+
+    Dagster's own but for one thing, see `_RunStorage`: they read runs all the time.
+    """
+
+    def __init__(
+        self,
+        postgres_url: str,
+        should_autocreate_tables: bool = True,
+        inst_data: ConfigurableClassData | None = None,
+    ) -> None:
+        super().__init__(postgres_url, should_autocreate_tables, inst_data)
+        self._run_storage = _RunStorage(postgres_url, should_autocreate_tables=False)
+
+    @classmethod
+    def from_config_value(
+        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
+    ) -> Self:
+        """Build it from the same configuration as Dagster's own class."""
+        return cls(
+            postgres_url=pg_url_from_config(config_value),
+            should_autocreate_tables=config_value.get("should_autocreate_tables", True),
+            inst_data=inst_data,
+        )
+
+
+class PooledPostgresStorage(RadiantPostgresStorage):
     """`DagsterPostgresStorage` with one pool of MAX_CONNECTIONS and grouped events."""
 
     def __init__(
@@ -228,14 +257,3 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         self._run_storage, self._event_log_storage = runs, events
         self._schedule_storage = schedules
         self.engine = engine
-
-    @classmethod
-    def from_config_value(
-        cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]
-    ) -> "PooledPostgresStorage":
-        """Build it from the same configuration as Dagster's own class."""
-        return cls(
-            postgres_url=pg_url_from_config(config_value),
-            should_autocreate_tables=config_value.get("should_autocreate_tables", True),
-            inst_data=inst_data,
-        )

@@ -183,7 +183,6 @@ def gather_answers(
             session_id,
             swarm_status=status,
             missing_agents=missing,
-            cost_micro_usd=sum(row["cost_micro_usd"] for row in rows),
         )
     succeeded = len(rows) - len(missing)
     context.add_output_metadata(

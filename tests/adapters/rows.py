@@ -53,12 +53,14 @@ def insert_session(cursor: Any, tenant_id: uuid.UUID, **changes: Any) -> uuid.UU
 def insert_heuristic(cursor: Any, tenant_id: uuid.UUID, **changes: Any) -> uuid.UUID:
     """Insert an active heuristic that lapses in a month and return its id."""
     heuristic_id = changes.get("id", uuid.uuid4())
+    # Letters only: one UUID in 300 happens to look like a licence number to the scrubber.
+    word = heuristic_id.hex.translate(str.maketrans("0123456789", "ghijklmnop"))
     values: dict[str, Any] = {
         "tenant_id": tenant_id,
         "id": heuristic_id,
         "domain": "general",
-        "trigger_pattern": f"A question about {heuristic_id}",
-        "action_template": f"Name the source and the date of {heuristic_id}.",
+        "trigger_pattern": f"A question about {word}",
+        "action_template": f"Name the source and the date of {word}.",
         "embedding": json.dumps([1.0] + [0.0] * 383),
         "embedding_model": "all-MiniLM-L6-v2-int8",
         "state": "active",

@@ -205,7 +205,7 @@ REFUSED = {
     "not JSON": (["no", "still no"], "not_the_schema"),
     "identifier": (
         [lesson(action_template="Call Mr. John Smithers at 555-010-4477 and log the hours.")],
-        "unsafe_content",
+        "phi_PERSON",
     ),
 }
 
@@ -244,7 +244,8 @@ def test_a_broken_detector_means_that_nothing_is_sent_or_learned(
 ) -> None:
     outcome = review(database, llm, settings, tenant, session_id, BrokenDetector())
 
-    assert (outcome.decision, outcome.reason) == ("refused", "unsafe_content")
+    assert outcome.decision == "refused"
+    assert outcome.reason.startswith("scrubber_")
     assert models.calls == []
 
 

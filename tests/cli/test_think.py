@@ -147,7 +147,7 @@ def test_following_tells_of_every_look_until_the_end(stack: Stack, client: Clien
     assert seen[-1] == last
     assert last.status == "completed"
     assert {agent.status for agent in last.agents} == {"success"}
-    assert last.spent_micro_usd > 0
+    assert last.cost_micro_usd > 0
 
 
 def test_following_waits_for_the_person_and_the_continuation(stack: Stack, client: Client) -> None:

@@ -391,3 +391,20 @@ def test_answers_may_be_reviewed_before_there_is_a_draft(
     assert len(review["answers"]) == 5
     assert row["status"] == "completed"
     assert row["final_response"] == row["draft"]
+
+
+def test_reexecution_keeps_what_was_paid_before(world: World, instance: dg.DagsterInstance) -> None:
+    """The sum counts every paid call once, also where a session needed two runs."""
+    for agent in ("analyst", "domain_expert", "skeptic"):
+        world.models.script(error(401), agent=agent)
+    session_id = submit(world)
+    think(world, session_id, instance)
+    after_first = session(world, session_id)["cost_micro_usd"]
+
+    think(world, session_id, instance)
+
+    row = session(world, session_id)
+    with world.database.tenant_transaction(world.tenant) as cursor:
+        agents = sessions.agent_rows(cursor, world.tenant, session_id)
+    spent_on_agents = sum(agent["cost_micro_usd"] for agent in agents)
+    assert 0 < after_first < spent_on_agents < row["cost_micro_usd"]
