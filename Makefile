@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-strip-extras --no-header --quiet pyproject.toml
 
+# The system's certificates, as pip takes them: behind a company proxy others fail.
+UV_INSTALL := $(BIN)/uv pip install --system-certs --python $(BIN)/python --quiet
+
 .PHONY: help install demo up test check format bench lock prices clean
 .DEFAULT_GOAL := help
 
@@ -55,12 +58,12 @@ $(VENV)/.tools: requirements-tools.lock
 
 # pip is the way out where uv cannot reach the package index (uv does not read pip's settings).
 $(VENV)/.runtime: requirements.lock pyproject.toml $(VENV)/.tools
-	$(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes -r $< || \
+	$(UV_INSTALL) --require-hashes -r $< || \
 	  $(BIN)/python -m pip install --quiet --require-hashes -r $<
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --disable-pip-version-check -e .
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
-	$(BIN)/uv pip install --python $(BIN)/python --quiet --require-hashes -r $< || \
+	$(UV_INSTALL) --require-hashes -r $< || \
 	  $(BIN)/python -m pip install --quiet --require-hashes -r $<
 	@touch $@
