@@ -13,7 +13,7 @@ from uuid import UUID
 
 from radiant_dagster.adapters import grimoire, sessions
 from radiant_dagster.adapters.cato import Cato
-from radiant_dagster.adapters.embeddings import EmbeddingModel
+from radiant_dagster.adapters.embeddings import EmbeddingModel, default_floor
 from radiant_dagster.adapters.llm import CompletionRequest, LlmClient
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.domain.governor import LIBRARIAN_MAX_TOKENS
@@ -144,6 +144,14 @@ class Librarian:
             now=now,
         )
         with self.database.tenant_transaction(tenant_id) as cursor:
+            # A model that nobody calibrated begins with its default threshold.
+            grimoire.register_model(
+                cursor,
+                self.embeddings.model_id,
+                self.embeddings.dimensions,
+                default_floor(self.embeddings.model_id),
+                "start value, uncalibrated",
+            )
             heuristic_id, is_new = grimoire.store(cursor, tenant_id, new)
         return Outcome("stored" if is_new else "rederived", "ok", heuristic_id, sum(paid))
 

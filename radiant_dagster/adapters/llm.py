@@ -19,7 +19,6 @@ from typing import Any, Literal, NoReturn, Protocol, cast
 from uuid import UUID
 
 from radiant_dagster.adapters.http_client import never
-from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.domain.governor import (
     OFFLINE_PREFIX,
     cost_micro_usd,
@@ -355,41 +354,3 @@ def request_headers(request: CompletionRequest, tenant_header: str) -> dict[str,
         if not HEADER_VALUE.fullmatch(value):
             raise InvalidInput(header, "is no id", "Use up to 128 letters, digits and -_.:/ only.")
     return headers
-
-
-def build_llm(settings: Settings) -> LlmClient:
-    """Build the gateway the settings ask for; nothing is contacted.
-
-    Raises:
-        ConfigurationError: The transport's URL is not set.
-    """
-    # Imported here, because both build on this module's contract.
-    from radiant_dagster.adapters.llm_http import HttpLlm
-
-    transport = settings.resolved_llm_transport
-    if transport == "sdk":
-        from radiant_dagster.adapters.llm_sdk import LiteLlmSdk
-
-        return LiteLlmSdk(tenant_header=settings.tenant_header)
-    if transport == "proxy":
-        if settings.litellm_proxy_url is None:
-            raise ConfigurationError(
-                "LITELLM_PROXY_URL",
-                "is not set, but RADIANT_LLM_TRANSPORT is proxy",
-                "Set it to the proxy's base URL, for instance http://127.0.0.1:4000.",
-            )
-        key = settings.litellm_api_key
-        return HttpLlm(
-            settings.litellm_proxy_url,
-            api_key=key.get_secret_value() if key else None,
-            tenant_header=settings.tenant_header,
-        )
-    if settings.offline_model_url is None:
-        raise ConfigurationError(
-            "RADIANT_OFFLINE_MODEL_URL",
-            "is not set and no other model is configured",
-            "Run `radiant up`, which starts the demo model, or set LITELLM_PROXY_URL.",
-        )
-    return HttpLlm(
-        settings.offline_model_url, tenant_header=settings.tenant_header, transport="offline"
-    )

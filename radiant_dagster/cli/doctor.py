@@ -14,7 +14,7 @@ from radiant_dagster.adapters import grimoire, health, tenants
 from radiant_dagster.adapters.cato import build_cato
 from radiant_dagster.adapters.dagster_api import DagsterApi
 from radiant_dagster.adapters.embeddings import build_embeddings
-from radiant_dagster.adapters.llm import build_llm
+from radiant_dagster.adapters.llm_transports import build_llm
 from radiant_dagster.adapters.migrations import MIN_PGVECTOR, MIN_POSTGRES
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings

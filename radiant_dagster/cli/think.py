@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.table import Table
 
 from radiant_dagster.adapters import health, sessions, submission
-from radiant_dagster.adapters.llm import build_llm
+from radiant_dagster.adapters.llm_transports import build_llm
 from radiant_dagster.adapters.panels import load_panel_file
 from radiant_dagster.adapters.session_view import Progress, progress, session_view
 from radiant_dagster.cli.common import (

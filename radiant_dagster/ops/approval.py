@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import dagster as dg
 from pydantic import Field
 
-from radiant_dagster.adapters import approvals, reviews, sessions, tenants
+from radiant_dagster.adapters import dispatch, reviews, sessions, tenants
 from radiant_dagster.domain.sessions import approval_reasons
 from radiant_dagster.engine.steps import ids, ref_of, session_op
 from radiant_dagster.errors import DecisionAlreadyClaimed, InvalidInput
@@ -100,7 +100,7 @@ def claim_decision(context: dg.OpExecutionContext, config: ClaimConfig, database
     ancestors = [run_id for run_id in (run.root_run_id, run.parent_run_id) if run_id]
     with database.database.tenant_transaction(tenant_id) as cursor:
         try:
-            decision = approvals.claim_decision(
+            decision = dispatch.claim_decision(
                 cursor, tenant_id, approval_id, run_id=run.run_id, ancestors=ancestors
             )
         except DecisionAlreadyClaimed as taken:

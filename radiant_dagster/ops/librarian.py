@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import dagster as dg
 
-from radiant_dagster.adapters import approvals, audit, grimoire, sessions
+from radiant_dagster.adapters import approvals, audit, dispatch, grimoire, sessions
 from radiant_dagster.adapters.librarian import Librarian
 from radiant_dagster.domain.heuristics import reward
 from radiant_dagster.domain.sessions import final_outcome
@@ -90,7 +90,7 @@ def close_session(
         credited = 0 if worth is None else grimoire.credit(cursor, tenant_id, session_id, worth)
         status = final_outcome(verdict)
         sessions.advance(cursor, tenant_id, session_id, status)
-        approvals.finish_decisions(cursor, tenant_id, session_id)
+        dispatch.finish_decisions(cursor, tenant_id, session_id)
         audit.record(
             cursor,
             tenant_id,

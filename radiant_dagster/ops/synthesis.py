@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import dagster as dg
 
-from radiant_dagster.adapters import approvals, reviews, sessions, tenants
+from radiant_dagster.adapters import approvals, dispatch, reviews, sessions, tenants
 from radiant_dagster.adapters.synthesis import check_draft, verdict_of, write_draft
 from radiant_dagster.domain.approvals import NO_DRAFT, require_reviewed_text
 from radiant_dagster.domain.sessions import release
@@ -128,7 +128,7 @@ def finalize_synthesis(
         )
         if reasons:
             with pool.tenant_transaction(tenant_id) as cursor:
-                approvals.finish_decisions(cursor, tenant_id, session_id)
+                dispatch.finish_decisions(cursor, tenant_id, session_id)
                 approval_id, _ = reviews.submit(
                     cursor,
                     tenant_id,

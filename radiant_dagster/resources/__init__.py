@@ -13,7 +13,8 @@ from pydantic import Field, PrivateAttr
 
 from radiant_dagster.adapters.cato import Cato, build_cato
 from radiant_dagster.adapters.embeddings import EmbeddingModel, build_embeddings
-from radiant_dagster.adapters.llm import LlmClient, build_llm
+from radiant_dagster.adapters.llm import LlmClient
+from radiant_dagster.adapters.llm_transports import build_llm
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.domain.phi import Detector, RuleDetector

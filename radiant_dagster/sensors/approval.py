@@ -6,7 +6,7 @@ daemon that dies or a tick that is lost costs a minute at most and never a decis
 
 import dagster as dg
 
-from radiant_dagster.adapters import approvals
+from radiant_dagster.adapters import dispatch
 from radiant_dagster.domain.approvals import continuation_run_key
 from radiant_dagster.jobs import synthesis_and_librarian
 from radiant_dagster.resources import DatabaseResource
@@ -26,19 +26,19 @@ def approval_sensor(
     context: dg.SensorEvaluationContext, database: DatabaseResource
 ) -> dg.SensorResult | dg.SkipReason:
     """Launch continuations of decided approvals."""
-    expired, escalated = approvals.sweep_deadlines(database.database)
+    expired, escalated = dispatch.sweep_deadlines(database.database)
     if expired or escalated:
         context.log.info("Deadlines: %s expired, %s escalated", expired, escalated)
-    due = approvals.lease_decisions(database.database)
+    due = dispatch.lease_decisions(database.database)
     if not due:
-        pending, seconds = approvals.pending_summary(database.database)
+        pending, seconds = dispatch.pending_summary(database.database)
         if seconds is None:
             return dg.SkipReason("No approval is pending.")
         return dg.SkipReason(f"{pending} pending, next deadline in {seconds:.0f} s.")
     return dg.SensorResult(run_requests=[_run_request(item) for item in due])
 
 
-def _run_request(item: approvals.Dispatch) -> dg.RunRequest:
+def _run_request(item: dispatch.Dispatch) -> dg.RunRequest:
     config = {"tenant_id": str(item.tenant_id), "approval_id": str(item.approval_id)}
     return dg.RunRequest(
         run_key=continuation_run_key(item.approval_id, item.attempt),

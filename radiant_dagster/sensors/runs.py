@@ -6,7 +6,7 @@ from uuid import UUID
 
 import dagster as dg
 
-from radiant_dagster.adapters import approvals, run_outcomes
+from radiant_dagster.adapters import dispatch, run_outcomes
 from radiant_dagster.domain.approvals import attempt_of
 from radiant_dagster.jobs import synthesis_and_librarian
 from radiant_dagster.resources import DatabaseResource
@@ -33,7 +33,7 @@ def session_failure_sensor(
     approval_id = _approval_of(run)
     if approval_id is not None:
         attempt = attempt_of(run.tags.get("dagster/run_key"))
-        approvals.retry_continuation(database.database, approval_id, run.run_id, attempt=attempt)
+        dispatch.retry_continuation(database.database, approval_id, run.run_id, attempt=attempt)
     return None
 
 

@@ -12,7 +12,7 @@ import psycopg2
 import psycopg2.extras
 import pytest
 
-from radiant_dagster.adapters import approvals, audit, sessions
+from radiant_dagster.adapters import approvals, audit, dispatch, sessions
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.domain.approvals import MAX_CONTINUATION_ATTEMPTS, Vote, payload_hash
 from radiant_dagster.errors import (
@@ -75,7 +75,7 @@ def claim(
     ancestors: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     with database.tenant_transaction(tenant) as cursor:
-        return approvals.claim_decision(
+        return dispatch.claim_decision(
             cursor, tenant, approval_id, run_id=run_id, ancestors=ancestors
         )
 
@@ -236,13 +236,13 @@ def test_a_deadline_escalates_once_to_a_senior_and_then_expires(
 
     with pytest.raises(ApprovalExpired):  # too late, yet the sweep may still extend it
         approvals.decide(database, tenant, approval, VOTE)
-    first = approvals.sweep_deadlines(database)
+    first = dispatch.sweep_deadlines(database)
     extended = stored(database, tenant, approval)
     with pytest.raises(ApprovalForbidden, match="role senior"):
         approvals.decide(database, tenant, approval, VOTE)
-    again = approvals.sweep_deadlines(database)
+    again = dispatch.sweep_deadlines(database)
     overdue(database, tenant, approval)
-    second = approvals.sweep_deadlines(database)
+    second = dispatch.sweep_deadlines(database)
 
     assert (first, again, second) == ((0, 1), (0, 0), (1, 0))
     assert extended["state"] == extended["shown_state"] == "pending"
@@ -253,7 +253,7 @@ def test_a_deadline_escalates_once_to_a_senior_and_then_expires(
 def test_a_senior_may_decide_what_was_escalated(database: Database, tenant: uuid.UUID) -> None:
     approval = ask_under(database, tenant, on_timeout="escalate")
     overdue(database, tenant, approval)
-    approvals.sweep_deadlines(database)
+    dispatch.sweep_deadlines(database)
 
     verdict = approvals.decide(
         database, tenant, approval, replace(VOTE, roles=frozenset({"senior"}))
@@ -298,7 +298,7 @@ def test_decisions_and_sweeps_at_the_deadline_leave_one_decision_each_and_none_l
 
     def sweep() -> None:
         while not ended.is_set():
-            approvals.sweep_deadlines(wide)
+            dispatch.sweep_deadlines(wide)
 
     ended = threading.Event()
     with ThreadPoolExecutor(6) as threads:
@@ -332,13 +332,13 @@ def test_a_leased_decision_is_dispatched_again_only_when_the_lease_has_run_out(
 ) -> None:
     approvals.decide(database, tenant, approval, VOTE)
 
-    first = approvals.lease_decisions(database)
-    held = approvals.lease_decisions(database)
+    first = dispatch.lease_decisions(database)
+    held = dispatch.lease_decisions(database)
     let_time_pass(owner_url, timedelta(seconds=61))
-    again = approvals.lease_decisions(database)
+    again = dispatch.lease_decisions(database)
     claim(database, tenant, approval, "run-1")
     let_time_pass(owner_url, timedelta(seconds=61))
-    claimed = approvals.lease_decisions(database)
+    claimed = dispatch.lease_decisions(database)
 
     assert [item.approval_id for item in first] == [approval]
     assert held == []
@@ -358,8 +358,8 @@ def let_time_pass(owner_url: str, span: timedelta) -> None:
 def test_a_pending_request_is_not_leased_and_is_counted(
     database: Database, tenant: uuid.UUID, approval: uuid.UUID
 ) -> None:
-    leased = approvals.lease_decisions(database)
-    pending, seconds = approvals.pending_summary(database)
+    leased = dispatch.lease_decisions(database)
+    pending, seconds = dispatch.pending_summary(database)
 
     assert leased == []
     assert pending == 1
@@ -388,7 +388,7 @@ def test_a_decision_that_was_carried_out_is_never_claimed_again(
     approvals.decide(database, tenant, approval, VOTE)
     session_id = claim(database, tenant, approval, "run-1")["session_id"]
     with database.tenant_transaction(tenant) as cursor:
-        approvals.finish_decisions(cursor, tenant, session_id)
+        dispatch.finish_decisions(cursor, tenant, session_id)
 
     with pytest.raises(DecisionAlreadyClaimed):
         claim(database, tenant, approval, "run-1")
@@ -410,14 +410,14 @@ def test_a_failed_continuation_is_given_back_twice_and_then_waits_for_an_operato
     attempts, nexts = [], []
 
     for number in range(1, MAX_CONTINUATION_ATTEMPTS + 1):
-        (item,) = approvals.lease_decisions(database)
+        (item,) = dispatch.lease_decisions(database)
         attempts.append(item.attempt)
         claim(database, tenant, approval, f"run-{number}")
-        nexts.append(approvals.retry_continuation(database, approval, f"run-{number}"))
+        nexts.append(dispatch.retry_continuation(database, approval, f"run-{number}"))
 
     assert attempts == [1, 2, 3]
     assert nexts == [2, 3, None]
-    assert approvals.lease_decisions(database) == []
+    assert dispatch.lease_decisions(database) == []
     assert claim(database, tenant, approval, "by-hand")["verdict"] == "approved"
 
 
@@ -427,7 +427,7 @@ def test_only_the_run_that_holds_the_claim_gives_it_back(
     approvals.decide(database, tenant, approval, VOTE)
     claim(database, tenant, approval, "run-1")
 
-    other = approvals.retry_continuation(database, approval, "run-2", attempt=1)
+    other = dispatch.retry_continuation(database, approval, "run-2", attempt=1)
 
     assert other is None
     assert decision(database, tenant, approval)["claimed_run_id"] == "run-1"
@@ -437,14 +437,14 @@ def test_a_run_that_failed_before_its_claim_makes_room_for_the_next_attempt_once
     database: Database, tenant: uuid.UUID, approval: uuid.UUID
 ) -> None:
     approvals.decide(database, tenant, approval, VOTE)
-    approvals.lease_decisions(database)
+    dispatch.lease_decisions(database)
 
-    first = approvals.retry_continuation(database, approval, "run-1", attempt=1)
-    repeated = approvals.retry_continuation(database, approval, "run-1", attempt=1)
-    unknown = approvals.retry_continuation(database, approval, "run-x")
+    first = dispatch.retry_continuation(database, approval, "run-1", attempt=1)
+    repeated = dispatch.retry_continuation(database, approval, "run-1", attempt=1)
+    unknown = dispatch.retry_continuation(database, approval, "run-x")
 
     assert (first, repeated, unknown) == (2, None, None)
-    assert [item.attempt for item in approvals.lease_decisions(database)] == [2]
+    assert [item.attempt for item in dispatch.lease_decisions(database)] == [2]
 
 
 def test_cancelling_a_session_cancels_its_pending_approval(
@@ -470,7 +470,7 @@ def test_a_decision_of_a_cancelled_session_launches_nothing(
     with database.tenant_transaction(tenant) as cursor:
         sessions.cancel_session(cursor, tenant, session_id, actor="ann")
 
-    assert approvals.lease_decisions(database) == []
+    assert dispatch.lease_decisions(database) == []
     with pytest.raises(DecisionAlreadyClaimed):
         claim(database, tenant, approval, "run-1")
 

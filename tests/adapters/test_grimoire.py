@@ -9,7 +9,7 @@ import psycopg2
 import psycopg2.extras
 import pytest
 
-from radiant_dagster.adapters import grimoire, tenants
+from radiant_dagster.adapters import grimoire, grimoire_upkeep, tenants
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.domain.heuristics import ExtractedHeuristic
 from radiant_dagster.errors import ConfigurationError, HeuristicNotFound, InvalidInput
@@ -153,8 +153,8 @@ def test_maintenance_expires_retires_and_deletes_what_is_due_and_nothing_else(
     }
     before = {key: heuristic(owner, item) for key, item in ids.items()}
 
-    changed = grimoire.maintain(database)
-    again = grimoire.maintain(database)
+    changed = grimoire_upkeep.maintain(database)
+    again = grimoire_upkeep.maintain(database)
 
     assert changed == {"expired": 4, "retired": 2, "deleted": 6}
     assert again == {"expired": 0, "retired": 0, "deleted": 0}
@@ -172,7 +172,7 @@ def test_maintenance_leaves_a_line_in_the_audit_for_every_change(
     for columns in AGES.values():
         insert_heuristic(owner, tenant, **columns)
 
-    grimoire.maintain(database)
+    grimoire_upkeep.maintain(database)
 
     owner.execute("select action, count(*) as n from radiant.audit group by 1 order by 1")
     counts = {row["action"]: row["n"] for row in owner.fetchall()}
@@ -195,7 +195,7 @@ def test_a_deleted_heuristic_takes_its_usage_along(
         similarity=0.9,
     )
 
-    grimoire.maintain(database)
+    grimoire_upkeep.maintain(database)
 
     owner.execute("select count(*) as n from radiant.heuristic_usage")
     assert owner.fetchone()["n"] == 0
@@ -381,7 +381,7 @@ def test_statistics_count_over_all_tenants(
     with database.tenant_transaction(tenant) as cursor:
         grimoire.credit(cursor, tenant, session_id, 1.0)
 
-    by_domain, duplicates, brier = grimoire.statistics(database)
+    by_domain, duplicates, brier = grimoire_upkeep.statistics(database)
 
     (row,) = by_domain
     assert (row["active"], row["quarantined"], row["never_used"]) == (3, 1, 2)

@@ -11,7 +11,7 @@ import psycopg2.extras
 import pytest
 from psycopg2 import sql
 
-from radiant_dagster.adapters import approvals, grimoire, sessions, tenants
+from radiant_dagster.adapters import approvals, dispatch, grimoire, sessions, tenants
 from radiant_dagster.adapters.postgres import ENTER_TENANT, Database, location
 from radiant_dagster.domain.approvals import Vote, payload_hash
 from radiant_dagster.errors import ConfigurationError, DatabaseUnavailable, RadiantError
@@ -522,7 +522,7 @@ def test_another_tenants_id_answers_exactly_like_an_unknown_one(
         "claim": (
             "approval_request",
             lambda i: inside(
-                lambda c: approvals.claim_decision(c, own, i, run_id="r", ancestors=[])
+                lambda c: dispatch.claim_decision(c, own, i, run_id="r", ancestors=[])
             ),
         ),
         "heuristic": (

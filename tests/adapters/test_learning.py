@@ -11,7 +11,8 @@ from radiant_dagster.adapters import grimoire, sessions
 from radiant_dagster.adapters.cato import EmbeddedCato
 from radiant_dagster.adapters.embeddings import build_embeddings
 from radiant_dagster.adapters.librarian import Librarian, Outcome
-from radiant_dagster.adapters.llm import LlmClient, build_llm
+from radiant_dagster.adapters.llm import LlmClient
+from radiant_dagster.adapters.llm_transports import build_llm
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.adapters.synthesis import Draft, write_draft

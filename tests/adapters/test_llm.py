@@ -14,10 +14,10 @@ from radiant_dagster.adapters.http_client import HttpClient, process_client
 from radiant_dagster.adapters.llm import (
     CompletionRequest,
     LlmClient,
-    build_llm,
     retry_after_seconds,
 )
 from radiant_dagster.adapters.llm_http import HttpLlm
+from radiant_dagster.adapters.llm_transports import build_llm
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.domain.governor import cost_micro_usd
 from radiant_dagster.domain.swarm import SYNTHESIS_SCHEMA_NAME, parse_synthesis, synthesis_schema

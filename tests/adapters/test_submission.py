@@ -6,7 +6,7 @@ import psycopg2
 import pytest
 
 from radiant_dagster.adapters import sessions
-from radiant_dagster.adapters.llm import build_llm
+from radiant_dagster.adapters.llm_transports import build_llm
 from radiant_dagster.adapters.panels import agents_from, default_panels, load_panel_file
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings

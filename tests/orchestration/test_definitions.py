@@ -10,7 +10,7 @@ import psycopg2
 import psycopg2.extras
 import pytest
 
-from radiant_dagster.adapters import approvals, sessions
+from radiant_dagster.adapters import approvals, dispatch, sessions
 from radiant_dagster.adapters.run_outcomes import mark_cancelled, mark_failed
 from radiant_dagster.definitions import build_definitions
 from radiant_dagster.domain.approvals import Vote, continuation_run_key, payload_hash
@@ -338,7 +338,7 @@ def decided(world: World) -> uuid.UUID:
     with world.database.tenant_transaction(world.tenant) as cursor:
         approval_id = insert_approval(cursor, world.tenant)
     approvals.decide(world.database, world.tenant, approval_id, VOTE)
-    approvals.lease_decisions(world.database)
+    dispatch.lease_decisions(world.database)
     return approval_id
 
 
@@ -355,12 +355,12 @@ def test_a_failed_continuation_gives_its_decision_back(
     approval_id = decided(world)
     run = continuation(world, instance, approval_id)
     with world.database.tenant_transaction(world.tenant) as cursor:
-        approvals.claim_decision(cursor, world.tenant, approval_id, run_id=run.run_id, ancestors=[])
+        dispatch.claim_decision(cursor, world.tenant, approval_id, run_id=run.run_id, ancestors=[])
 
     report(instance, run)
     report(instance, run)  # sensors may be told twice
 
-    assert [item.attempt for item in approvals.lease_decisions(world.database)] == [2]
+    assert [item.attempt for item in dispatch.lease_decisions(world.database)] == [2]
 
 
 def test_a_continuation_that_never_started_is_launched_again_under_a_new_key(
@@ -373,7 +373,7 @@ def test_a_continuation_that_never_started_is_launched_again_under_a_new_key(
     report(instance, run)
     report(instance, run)
 
-    assert [item.attempt for item in approvals.lease_decisions(world.database)] == [2]
+    assert [item.attempt for item in dispatch.lease_decisions(world.database)] == [2]
 
 
 def test_runs_of_other_jobs_are_left_alone(
