@@ -5,11 +5,14 @@ import os
 import signal
 import urllib.request
 import uuid
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import pytest
 
+from radiant_dagster.domain.swarm import AgentConfig
 from tests.e2e.conftest import Running, until
 from tests.services.llm_server import slow
 
@@ -172,3 +175,34 @@ def ask(stack: Running, query: str, variables: dict[str, Any]) -> Any:
     )
     with urllib.request.urlopen(request, timeout=30) as response:
         return json.load(response)["data"]
+
+
+def test_a_worker_stays_within_six_connections_to_postgres(stack: Running) -> None:
+    sessions = [
+        stack.submit(
+            agents=tuple(AgentConfig(f"a{n}", "analyst", "gpt-4o-mini") for n in range(32))
+        )
+        for _ in range(6)
+    ]
+
+    most: dict[str, int] = {}
+    until(
+        lambda: note_connections(stack, most) or [stack.session(s)["status"] for s, _ in sessions],
+        lambda statuses: set(statuses) == {"completed"},
+    )
+
+    held = [most.get(str(child), 0) for child in worker_children(stack)]
+    assert max(held) <= 6
+    assert min(held) >= 2
+
+
+def note_connections(stack: Running, most: dict[str, int]) -> None:
+    """Note the most connections that each process held; their names end in its id."""
+    owner = stack.info.environment["RADIANT_OWNER_DATABASE_URL"]
+    with closing(psycopg2.connect(owner)) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "select split_part(application_name, '/', 2), count(*) from pg_stat_activity"
+            " where application_name like 'radiant%/%' group by 1"
+        )
+        for pid, count in cursor.fetchall():
+            most[pid] = max(most.get(pid, 0), count)
