@@ -259,9 +259,6 @@ def stack_file(env: Mapping[str, str]) -> Path:
 
 def _stack_values(env: Mapping[str, str]) -> dict[str, Any]:
     path = stack_file(env)
-    # stack.json is the embedded stack's; with an own database it would mix two installations.
-    if env.get("RADIANT_DATABASE_URL") or env.get("DB_HOST"):
-        return {}
     try:
         values: dict[str, Any] = dict(json.loads(path.read_text())["environment"].items())
     except (FileNotFoundError, PermissionError):
@@ -270,7 +267,9 @@ def _stack_values(env: Mapping[str, str]) -> dict[str, Any]:
         raise ConfigurationError(
             "RADIANT_HOME", f"{path} is damaged", "Stop the stack with `radiant down`, delete it."
         ) from None
-    return values
+    # A stack with a database of its own and another one here would be two installations mixed.
+    own_database = env.get("RADIANT_DATABASE_URL") or env.get("DB_HOST")
+    return {} if own_database and "RADIANT_DATABASE_URL" in values else values
 
 
 def _source_database(env: Mapping[str, str]) -> dict[str, str]:

@@ -103,10 +103,11 @@ def test_the_environment_wins_over_the_running_stack(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "own", [{"RADIANT_DATABASE_URL": "postgresql://u@h/own"}, {"DB_HOST": "db"}]
 )
-def test_the_running_stack_is_ignored_beside_an_own_database(
+def test_a_running_stack_with_its_own_database_is_ignored_beside_another(
     tmp_path: Path, own: dict[str, str]
 ) -> None:
-    write_stack(tmp_path, json.dumps({"environment": {"RADIANT_TENANT": "demo"}}))
+    stack = {"RADIANT_DATABASE_URL": "postgresql://u@h/embedded", "RADIANT_TENANT": "demo"}
+    write_stack(tmp_path, json.dumps({"environment": stack}))
 
     assert load(RADIANT_HOME=str(tmp_path), **own).tenant == "default"
 
@@ -120,3 +121,14 @@ def test_a_damaged_stack_file_is_named_with_what_to_do(tmp_path: Path, text: str
 
     assert "radiant down" in str(caught.value)
     assert Settings.load({"RADIANT_HOME": str(tmp_path)}, stack=False).tenant == "default"
+
+
+def test_a_stack_without_a_database_of_its_own_is_found_beside_an_own_database(
+    tmp_path: Path,
+) -> None:
+    write_stack(tmp_path, json.dumps({"environment": {"RADIANT_BROKER_URL": "redis://b:1/0"}}))
+
+    settings = load(RADIANT_HOME=str(tmp_path), RADIANT_DATABASE_URL="postgresql://u@h/db")
+
+    assert settings.broker_url is not None
+    assert settings.broker_url.get_secret_value() == "redis://b:1/0"
