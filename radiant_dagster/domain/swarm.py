@@ -205,6 +205,23 @@ def missing_reasons(results: Sequence[AgentResult], expected_ids: Sequence[str])
     return missing
 
 
+def gave_up(agent_id: str, code: str, message: str) -> AgentResult:
+    """Return the result of an agent whose last try failed for now."""
+    status: AgentStatus = "timeout" if code in ("timeout", "deadline") else "failed"
+    return AgentResult(agent_id, status, error=message, error_code=code)
+
+
+def retry_wait_seconds(asked: float | None, retry_number: int, *, jitter: float) -> float:
+    """Return how long to wait: exponential with full jitter, at least what the provider asked.
+
+    Args:
+        asked: The provider's Retry-After in seconds, None without one.
+        retry_number: Tries made before this one.
+        jitter: 0 to 1, at random.
+    """
+    return max(asked or 0.0, jitter * 0.5 * 2**retry_number)
+
+
 @dataclass(frozen=True, slots=True)
 class InjectedHeuristic:
     """A heuristic as an agent sees it.

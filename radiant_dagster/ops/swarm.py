@@ -5,20 +5,19 @@ import random
 import dagster as dg
 
 from radiant_dagster.adapters import sessions
-from radiant_dagster.adapters.llm import CompletionRequest
+from radiant_dagster.adapters.agents import ask_agent
 from radiant_dagster.domain.swarm import (
     AgentResult,
-    SwarmTask,
-    agent_messages,
-    cited_numbers,
+    gave_up,
     mapping_key,
     missing_reasons,
     quorum,
+    retry_wait_seconds,
     swarm_status,
 )
 from radiant_dagster.engine.cancellation import step_cancelled
 from radiant_dagster.engine.steps import Ref, ids, session_op
-from radiant_dagster.errors import LlmRejected, LlmUnavailable, QuorumNotReached
+from radiant_dagster.errors import LlmUnavailable, QuorumNotReached
 from radiant_dagster.resources import DatabaseResource, ModelsResource
 
 MAX_WAIT_SECONDS = 20.0  # a provider that asks for more gets the answer "failed" instead
@@ -85,65 +84,30 @@ def run_agent(
     if call is None:
         context.add_output_metadata({"status": "success", "bought_before": True})
         return ref
-    agent = sessions.config_from(call.agent)
-    offered = sessions.offered_from(call.session)
-    task = SwarmTask(
-        "reasoning", call.session["prompt"], call.session["context"], call.session["system_prompt"]
-    )
     try:
-        answer = models.client.complete(
-            CompletionRequest(
-                model=agent.model,
-                messages=agent_messages(task, agent, [item.injected() for item in offered]),
-                temperature=agent.temperature,
-                max_tokens=agent.max_tokens,
-                timeout_seconds=_time_left(models.call_timeout_seconds, call.remaining_seconds),
-                tenant_id=tenant_id,
-                idempotency_key=f"{session_id}:{agent_id}",
-                metadata={"session_id": str(session_id), "agent_id": agent_id},
-            ),
+        result = ask_agent(
+            models.client,
+            call,
+            tenant_id,
+            session_id,
+            call_seconds=models.call_timeout_seconds,
             cancelled=step_cancelled(),
         )
-        result = AgentResult(
-            agent_id,
-            "success",
-            response=answer.text,
-            latency_ms=answer.latency_ms,
-            tokens_used=answer.prompt_tokens + answer.completion_tokens,
-            model_used=answer.model_used,
-            prompt_tokens=answer.prompt_tokens,
-            completion_tokens=answer.completion_tokens,
-            cost_micro_usd=answer.cost_micro_usd,
-            finish_reason=answer.finish_reason,
-            cited=cited_numbers(answer.text, len(offered)),
-        )
     except LlmUnavailable as error:
-        wait = _wait_seconds(error, context.retry_number)
+        wait = retry_wait_seconds(
+            error.retry_after_seconds,
+            context.retry_number,
+            jitter=random.random(),  # noqa: S311
+        )
         may_retry = context.retry_number < models.max_retries
         if may_retry and wait < min(MAX_WAIT_SECONDS, call.remaining_seconds):
             raise dg.RetryRequested(models.max_retries, wait) from None
-        status = "timeout" if error.code in ("timeout", "deadline") else "failed"
-        result = AgentResult(agent_id, status, error=str(error), error_code=error.code)
-    except LlmRejected as error:
-        status = "rejected" if error.code == "content_policy" else "failed"
-        result = AgentResult(agent_id, status, error=str(error), error_code=error.code)
+        result = gave_up(agent_id, error.code, str(error))
     with database.database.tenant_transaction(tenant_id) as cursor:
+        offered = sessions.offered_from(call.session)
         sessions.finish_agent(cursor, tenant_id, session_id, result, offered)
-    context.add_output_metadata(_facts(result, agent.role, agent.model))
+    context.add_output_metadata(_facts(result, call.agent["role"], call.agent["model"]))
     return ref
-
-
-def _time_left(call_seconds: float, swarm_seconds: float) -> float:
-    """Return how long a call may take; a swarm out of time makes none."""
-    if swarm_seconds <= 0:
-        raise LlmUnavailable("deadline")
-    return min(call_seconds, swarm_seconds)
-
-
-def _wait_seconds(error: LlmUnavailable, retry_number: int) -> float:
-    """Return full-jitter exponential back-off, at least what the provider asked for."""
-    jitter = random.uniform(0, 0.5 * 2**retry_number)  # noqa: S311 - spreads retries, no secret
-    return max(error.retry_after_seconds or 0.0, jitter)
 
 
 def _facts(result: AgentResult, role: str, model: str) -> dict[str, str | int | float]:

@@ -4,10 +4,9 @@ from uuid import uuid4
 
 import dagster as dg
 
-from radiant_dagster.adapters import approvals, dispatch, reviews, sessions, tenants
+from radiant_dagster.adapters import sessions, tenants
+from radiant_dagster.adapters.conclusion import Conclusion
 from radiant_dagster.adapters.synthesis import check_draft, verdict_of, write_draft
-from radiant_dagster.domain.approvals import NO_DRAFT, require_reviewed_text
-from radiant_dagster.domain.sessions import release
 from radiant_dagster.engine.cancellation import step_cancelled
 from radiant_dagster.engine.steps import ids, session_op
 from radiant_dagster.errors import QuorumNotReached
@@ -90,63 +89,19 @@ def finalize_synthesis(
     safety: SafetyResource,
 ):
     """Carry out what was decided."""
-    tenant_id, session_id = ids(ref)
-    pool = database.database
-    with pool.tenant_transaction(tenant_id) as cursor:
-        sessions.advance(
-            cursor, tenant_id, session_id, "concluding", conclude_run_id=context.run_id
-        )
-        row = sessions.get_session(cursor, tenant_id, session_id)
-        decision = approvals.decision_of_session(cursor, tenant_id, session_id)
-    reviewed = decision is not None and bytes(decision["payload_sha256"]) != NO_DRAFT
-    if decision is not None and decision["verdict"] == "approved" and reviewed:
-        require_reviewed_text(decision, row["draft"])
-    outcome = release(
-        verdict=decision["verdict"] if decision else None,
-        draft=row["draft"],
-        draft_reviewed=reviewed,
-        edited_text=decision["edited_text"] if decision else None,
+    conclusion = Conclusion(
+        database=database.database,
+        llm=models.client,
+        model=models.synthesis_model,
+        cato=safety.cato,
+        detector=safety.detector,
+        timeout_seconds=models.call_timeout_seconds,
     )
-    text, note = outcome.text, outcome.note
-    if outcome.needs_draft:
-        # Written before and lost to a crash: it is checked below, so it need not be bought again.
-        text = None if outcome.review_again else row["draft"]
-        if text is None:
-            text = write_draft(
-                pool,
-                models.client,
-                models.synthesis_model,
-                tenant_id,
-                session_id,
-                timeout_seconds=models.call_timeout_seconds,
-                cancelled=step_cancelled(),
-                guidance=decision["guidance"] if decision else None,
-            ).text
-        verdict = verdict_of(check_draft(pool, safety.cato, tenant_id, session_id))
-        reasons = (("revised",) if outcome.review_again else ()) + (
-            (f"cato_{verdict}",) if verdict != "safe" else ()
-        )
-        if reasons:
-            with pool.tenant_transaction(tenant_id) as cursor:
-                dispatch.finish_decisions(cursor, tenant_id, session_id)
-                approval_id, _ = reviews.submit(
-                    cursor,
-                    tenant_id,
-                    uuid4(),
-                    sessions.get_session(cursor, tenant_id, session_id),
-                    safety.detector,
-                    draft=text,
-                    reasons=reasons,
-                    attempt=decision["attempt"] + 1 if decision else 1,
-                )
-            context.log.info("A new draft goes to review as approval %s", approval_id)
-            return
-    with pool.tenant_transaction(tenant_id) as cursor:
-        sessions.release_answer(cursor, tenant_id, session_id, text, note)
-    yield dg.Output(
-        ref,
-        metadata={
-            "verdict": decision["verdict"] if decision else "no review",
-            "answer_released": text is not None,
-        },
+    concluded = conclusion.carry_out(
+        *ids(ref), run_id=context.run_id, new_id=uuid4(), cancelled=step_cancelled()
     )
+    if concluded.approval_id is not None:
+        context.log.info("A new draft goes to review as approval %s", concluded.approval_id)
+        return
+    metadata = {"verdict": concluded.verdict, "answer_released": concluded.released}
+    yield dg.Output(ref, metadata=metadata)

@@ -1,0 +1,73 @@
+"""Asks one agent's model and turns what comes back into a result."""
+
+from collections.abc import Callable
+from uuid import UUID
+
+from radiant_dagster.adapters import sessions
+from radiant_dagster.adapters.llm import CompletionRequest, LlmClient
+from radiant_dagster.adapters.sessions import AgentCall
+from radiant_dagster.domain.swarm import AgentResult, SwarmTask, agent_messages, cited_numbers
+from radiant_dagster.errors import LlmRejected, LlmUnavailable
+
+
+def ask_agent(
+    llm: LlmClient,
+    call: AgentCall,
+    tenant_id: UUID,
+    session_id: UUID,
+    *,
+    call_seconds: float,
+    cancelled: Callable[[], bool],
+) -> AgentResult:
+    """Make one agent's call.
+
+    Args:
+        llm: The gateway.
+        call: From `sessions.begin_agent`.
+        tenant_id: Whose session it is.
+        session_id: The session.
+        call_seconds: Longest single call; the swarm's deadline may cut it shorter.
+        cancelled: Asked while the call waits.
+
+    Returns:
+        The answer, or what was refused for good.
+
+    Raises:
+        LlmUnavailable: Another try may help; ``deadline`` where the swarm is out of time.
+        Cancelled: The run was asked to stop.
+    """
+    agent, offered = sessions.config_from(call.agent), sessions.offered_from(call.session)
+    if call.remaining_seconds <= 0:
+        raise LlmUnavailable("deadline")
+    task = SwarmTask(
+        "reasoning", call.session["prompt"], call.session["context"], call.session["system_prompt"]
+    )
+    request = CompletionRequest(
+        model=agent.model,
+        messages=agent_messages(task, agent, [item.injected() for item in offered]),
+        temperature=agent.temperature,
+        max_tokens=agent.max_tokens,
+        timeout_seconds=min(call_seconds, call.remaining_seconds),
+        tenant_id=tenant_id,
+        # The same over retries and re-executions: a provider that knows it charges once.
+        idempotency_key=f"{session_id}:{agent.agent_id}",
+        metadata={"session_id": str(session_id), "agent_id": agent.agent_id},
+    )
+    try:
+        answer = llm.complete(request, cancelled=cancelled)
+    except LlmRejected as error:
+        status = "rejected" if error.code == "content_policy" else "failed"
+        return AgentResult(agent.agent_id, status, error=str(error), error_code=error.code)
+    return AgentResult(
+        agent.agent_id,
+        "success",
+        response=answer.text,
+        latency_ms=answer.latency_ms,
+        tokens_used=answer.prompt_tokens + answer.completion_tokens,
+        model_used=answer.model_used,
+        prompt_tokens=answer.prompt_tokens,
+        completion_tokens=answer.completion_tokens,
+        cost_micro_usd=answer.cost_micro_usd,
+        finish_reason=answer.finish_reason,
+        cited=cited_numbers(answer.text, len(offered)),
+    )
