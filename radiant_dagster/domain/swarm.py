@@ -51,7 +51,10 @@ class AgentConfig:
 
 @dataclass(frozen=True, slots=True)
 class SwarmTask:
-    """What every agent of a session works on. Fields of the source design."""
+    """What every agent of a session works on. Fields of the source design.
+
+    ``context`` is the caller's documents, name to text; agents get it whole, as data.
+    """
 
     type: str
     prompt: str
@@ -270,9 +273,8 @@ def agent_messages(
     if task.system_prompt:
         rules.append(task.system_prompt)
     document: dict[str, Any] = {"question": task.prompt, "role": agent.role}
-    documents = task.context.get("documents")
-    if documents:
-        document["documents"] = documents
+    if task.context:
+        document["documents"] = dict(task.context)
     if heuristics:
         document["heuristics"] = [
             {

@@ -14,10 +14,12 @@ from radiant_dagster.domain.swarm import (
     SwarmTask,
     agent_messages,
     cited_numbers,
+    gave_up,
     mapping_key,
     missing_reasons,
     parse_synthesis,
     quorum,
+    retry_wait_seconds,
     storable,
     swarm_status,
     synthesis_messages,
@@ -73,14 +75,14 @@ def test_question_documents_and_heuristics_stay_out_of_the_system_message(
     question: str, note: str, advice: str
 ) -> None:
     marked = [f"\u00abq\u00bb{question}", f"\u00abn\u00bb{note}", f"\u00aba\u00bb{advice}"]
-    task = SwarmTask("reasoning", marked[0], {"documents": [marked[1]]})
+    task = SwarmTask("reasoning", marked[0], {"note.txt": marked[1]})
     item = InjectedHeuristic(1, "avoid", marked[2], marked[2])
 
     system, user = agent_messages(task, AGENT, [item])
 
     assert all(mark not in system["content"] for mark in ("\u00abq", "\u00abn", "\u00aba"))
     assert json.loads(user["content"])["question"] == marked[0]
-    assert json.loads(user["content"])["documents"] == [marked[1]]
+    assert json.loads(user["content"])["documents"] == {"note.txt": marked[1]}
     assert json.loads(user["content"])["heuristics"][0]["then"] == marked[2]
 
 
@@ -234,3 +236,20 @@ def test_every_usable_agent_id_makes_a_mapping_key_of_dagster(agent_id: str) -> 
 
     assert mapping_key(agent_id).replace("_", "").isalnum() or set(mapping_key(agent_id)) == {"_"}
     assert mapping_key(agent_id).isascii()
+
+
+@given(st.floats(0, 1), st.integers(0, 5), st.none() | st.floats(0, 1000))
+def test_a_retry_never_comes_before_the_provider_asked(
+    jitter: float, number: int, asked: float | None
+) -> None:
+    wait = retry_wait_seconds(asked, number, jitter=jitter)
+
+    assert wait >= (asked or 0)
+    assert wait <= max(asked or 0, 0.5 * 2**number)
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("timeout", "timeout"), ("deadline", "timeout"), ("http_503", "failed")]
+)
+def test_giving_up_says_whether_time_ran_out(code: str, status: str) -> None:
+    assert gave_up("a", code, "The model call failed for now.").status == status

@@ -408,3 +408,19 @@ def test_reexecution_keeps_what_was_paid_before(world: World, instance: dg.Dagst
         agents = sessions.agent_rows(cursor, world.tenant, session_id)
     spent_on_agents = sum(agent["cost_micro_usd"] for agent in agents)
     assert 0 < after_first < spent_on_agents < row["cost_micro_usd"]
+
+
+def test_documents_reach_every_agent_as_data(world: World, instance: dg.DagsterInstance) -> None:
+    session_id = submit(world, context={"plan.txt": "The generator holds for two hours."})
+
+    think(world, session_id, instance)
+
+    asked = [
+        call.body["messages"] for call in world.models.paid if "X-Radiant-Agent" in call.headers
+    ]
+    assert len(asked) == 5
+    for system, user in asked:
+        assert json.loads(user["content"])["documents"] == {
+            "plan.txt": "The generator holds for two hours."
+        }
+        assert "generator" not in system["content"]
