@@ -150,6 +150,6 @@ def world(
     for cache in caches:
         cache.cache_clear()
     yield World(database, tenant, models, Settings.load(os.environ))
-    resources.process_database(database.url, resources.POOL_SIZE).close()
+    resources.process_database(database.url).close()
     for cache in caches:
         cache.cache_clear()

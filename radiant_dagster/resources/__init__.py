@@ -18,9 +18,13 @@ from radiant_dagster.adapters.llm_transports import build_llm
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.domain.phi import Detector, RuleDetector
-from radiant_dagster.errors import ConfigurationError
+from radiant_dagster.errors import ConfigurationError, InvalidInput
 
-POOL_SIZE = 3  # a worker process holds at most 6 connections: 3 of ours, 3 of Dagster's
+# A worker process holds at most 6 connections: 3 of ours, 3 of Dagster's. Ours are held for single
+# statements, never across a model call, so three serve 32 agents.
+POOL_SIZE = 3
+MOST_CALL_SECONDS = 600.0
+MOST_RETRIES = 10
 
 
 @cache
@@ -30,9 +34,9 @@ def process_settings() -> Settings:
 
 
 @cache
-def process_database(url: str, pool_size: int) -> Database:
+def process_database(url: str) -> Database:
     """Return this process' one pool for a URL."""
-    return Database(url, pool_size=pool_size)
+    return Database(url, pool_size=POOL_SIZE)
 
 
 @cache
@@ -63,7 +67,7 @@ def warm_up() -> None:
     """Load what a worker needs for its first session, so that the session does not wait for it."""
     url = process_settings().database_url
     if url is not None:
-        with process_database(url.get_secret_value(), POOL_SIZE).system_transaction(
+        with process_database(url.get_secret_value()).system_transaction(
             "radiant_dispatch"
         ) as cursor:
             cursor.execute("select 1")
@@ -76,11 +80,6 @@ def warm_up() -> None:
 class DatabaseResource(dg.ConfigurableResource):
     """The RADIANT database: sessions, approvals and the Grimoire, isolated by tenant."""
 
-    pool_size: int = Field(
-        default=POOL_SIZE,
-        description="Most connections one worker process holds to it. A connection is held for "
-        "single statements, never across a model call, so three serve 32 agents.",
-    )
     _database: Database = PrivateAttr()
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
@@ -92,7 +91,7 @@ class DatabaseResource(dg.ConfigurableResource):
                 "is not set and no embedded stack runs",
                 "Start one with `radiant up`, or set it.",
             )
-        self._database = process_database(url.get_secret_value(), self.pool_size)
+        self._database = process_database(url.get_secret_value())
 
     @property
     def database(self) -> Database:
@@ -113,6 +112,21 @@ class ModelsResource(dg.ConfigurableResource):
         description="Longest single model call in seconds; the swarm's deadline may cut it "
         "shorter. 60 is the source design's.",
     )
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Refuse limits that would mean no limit; Dagster checks types only."""
+        if not 0 < self.call_timeout_seconds <= MOST_CALL_SECONDS:
+            raise InvalidInput(
+                "resources.models.config.call_timeout_seconds",
+                "is out of range",
+                f"Use more than 0 and at most {MOST_CALL_SECONDS:.0f} seconds.",
+            )
+        if not 0 <= self.max_retries <= MOST_RETRIES:
+            raise InvalidInput(
+                "resources.models.config.max_retries",
+                "is out of range",
+                f"Use 0 to {MOST_RETRIES}.",
+            )
 
     @property
     def client(self) -> LlmClient:

@@ -14,7 +14,7 @@ from radiant_dagster.adapters import approvals, dispatch, sessions
 from radiant_dagster.adapters.run_outcomes import mark_cancelled, mark_failed
 from radiant_dagster.definitions import build_definitions
 from radiant_dagster.domain.approvals import Vote, continuation_run_key, payload_hash
-from radiant_dagster.resources import DatabaseResource
+from radiant_dagster.resources import DatabaseResource, ModelsResource
 from radiant_dagster.sensors.runs import session_canceled_sensor, session_failure_sensor
 from tests.adapters.rows import insert_approval, insert_heuristic, insert_session
 from tests.conftest import World, run_sql
@@ -401,3 +401,18 @@ def test_a_terminated_run_cancels_the_pending_approval_too(
 
     with world.database.tenant_transaction(world.tenant) as cursor:
         assert approvals.get_approval(cursor, world.tenant, approval_id)["state"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    "config", [{"call_timeout_seconds": 0.0}, {"call_timeout_seconds": -1.0}, {"max_retries": 99}]
+)
+def test_limits_that_would_mean_no_limit_are_refused(config: dict[str, float]) -> None:
+    with (
+        pytest.raises(dg.DagsterResourceFunctionError) as caught,
+        dg.build_resources(
+            {"models": ModelsResource(**config)}  # type: ignore[arg-type]
+        ),
+    ):
+        pass
+
+    assert next(iter(config)) in str(caught.value.__cause__)
