@@ -166,6 +166,7 @@ def follow(
     on_change: Callable[[Progress], None],
     *,
     wait_for_person: bool = True,
+    check_seconds: float = RUN_CHECK_SECONDS,
 ) -> Progress:
     """Look at a session until it has ended.
 
@@ -174,6 +175,7 @@ def follow(
         session_id: The session.
         on_change: Called at every look, several times a second; a review's countdown moves.
         wait_for_person: False returns as soon as a person has to decide.
+        check_seconds: How often Dagster is asked whether the run still lives.
 
     Returns:
         The last look.
@@ -181,15 +183,15 @@ def follow(
     Raises:
         DagsterUnavailable: The run has ended but the session has not: nothing would ever happen.
     """
-    next_check = time.monotonic() + RUN_CHECK_SECONDS
+    next_check = time.monotonic() + check_seconds
     while True:
         now = _look(client, session_id)
         on_change(now)
         if now.ended or (now.waits_for_person and not wait_for_person):
             return now
         if time.monotonic() >= next_check:
-            next_check = time.monotonic() + RUN_CHECK_SECONDS
-            _require_life(client, session_id, now)
+            next_check = time.monotonic() + check_seconds
+            _require_life(client, session_id, now, check_seconds)
         time.sleep(REVIEW_POLL_SECONDS if now.waits_for_person else POLL_SECONDS)
 
 
@@ -198,7 +200,7 @@ def _look(client: Client, session_id: UUID) -> Progress:
         return progress(cursor, client.tenant_id, session_id)
 
 
-def _require_life(client: Client, session_id: UUID, before: Progress) -> None:
+def _require_life(client: Client, session_id: UUID, before: Progress, check_seconds: float) -> None:
     """Raise where the run died and nobody carried that over to the session."""
     run_id = before.conclude_run_id or before.dagster_run_id
     if before.status not in ("created", "running", "synthesised", "concluding") or not run_id:
@@ -207,7 +209,7 @@ def _require_life(client: Client, session_id: UUID, before: Progress) -> None:
     if state is None or state.status not in ENDED_RUNS:
         return
     # The run may have ended between the two looks; sensors need a moment more.
-    time.sleep(RUN_CHECK_SECONDS)
+    time.sleep(check_seconds)
     if _look(client, session_id).status == before.status:
         raise DagsterUnavailable(
             client.settings.dagster_url,

@@ -169,15 +169,12 @@ def test_following_waits_for_the_person_and_the_continuation(stack: Stack, clien
     assert 0 < left[0] <= 1800
 
 
-def test_a_run_that_died_unrecorded_is_not_waited_for(
-    radiant: Radiant, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(think, "RUN_CHECK_SECONDS", 0.0)
+def test_a_run_that_died_unrecorded_is_not_waited_for(radiant: Radiant, client: Client) -> None:
     radiant.dagster.run_status = "FAILURE"
     session_id = think.submit_and_launch(client, think.Question(PROMPT, "ann"))
 
     with pytest.raises(DagsterUnavailable, match="daemon seems to be down"):
-        think.follow(client, session_id, lambda _now: None)
+        think.follow(client, session_id, lambda _now: None, check_seconds=0.0)
 
 
 def test_leaving_a_session_lets_it_go_on(client: Client) -> None:
