@@ -217,7 +217,8 @@ class QuorumNotReached(PermanentError):
     def __init__(self, session_id: UUID, succeeded: int, quorum: int, reasons: str) -> None:
         super().__init__(
             f"Session {session_id}: {succeeded} agents answered, {quorum} are needed "
-            f"({reasons}). Re-execute the run from failure, or see `radiant sessions show`."
+            f"({reasons}). Mend the cause and re-execute all steps of the run: stored answers are "
+            "not bought again."
         )
 
 

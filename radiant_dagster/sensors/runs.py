@@ -11,6 +11,7 @@ from radiant_dagster.domain.approvals import attempt_of
 from radiant_dagster.jobs import synthesis_and_librarian
 from radiant_dagster.resources import DatabaseResource
 
+WILL_RETRY = "dagster/will_retry"  # Dagster's own tag on a failed run
 JOBS = ("think_tank", "synthesis_and_librarian")
 
 
@@ -29,6 +30,8 @@ def session_failure_sensor(
     run = context.dagster_run
     if run.job_name not in JOBS:
         return dg.SkipReason("Not a session's run.")
+    if run.tags.get(WILL_RETRY) == "true":
+        return dg.SkipReason("The worker was lost; Dagster runs it again from where it broke.")
     run_outcomes.mark_failed(database.database, run.run_id, session=_session_of(run))
     approval_id = _approval_of(run)
     if approval_id is not None:
