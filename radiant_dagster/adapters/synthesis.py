@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from radiant_dagster.adapters import sessions
+from radiant_dagster.adapters import ledger, sessions
 from radiant_dagster.adapters.cato import Cato
 from radiant_dagster.adapters.llm import Completion, CompletionRequest, LlmClient
 from radiant_dagster.adapters.postgres import Database
@@ -60,8 +60,10 @@ def write_draft(
     Raises:
         LlmUnavailable: For now; another try may help.
         LlmRejected: The model refused, or broke the schema twice.
+        BudgetExceeded, BudgetMissing: The money held was settled, and there is no more.
     """
     with database.tenant_transaction(tenant_id) as cursor:
+        ledger.hold_for_session(cursor, tenant_id, session_id)
         row = sessions.get_session(cursor, tenant_id, session_id)
         results = [
             sessions.result_from(item)

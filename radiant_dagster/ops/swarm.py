@@ -4,7 +4,7 @@ import random
 
 import dagster as dg
 
-from radiant_dagster.adapters import sessions
+from radiant_dagster.adapters import ledger, sessions
 from radiant_dagster.adapters.agents import ask_agent
 from radiant_dagster.domain.swarm import (
     AgentResult,
@@ -24,8 +24,9 @@ MAX_WAIT_SECONDS = 20.0  # a provider that asks for more gets the answer "failed
 
 
 @session_op(
-    description="Check that every agent of the session is stored and show what the session may "
-    "cost at most.",
+    description="Check that every agent of the session is stored and reserve what the session may "
+    "cost at most: agents, synthesis and Librarian together. Fails where the budget of the day or "
+    "the month does not hold it; nothing has been spent then.",
     tags={"radiant/phase": "prepare"},
 )
 def plan_agents(
@@ -33,17 +34,19 @@ def plan_agents(
     ref: dict,  # type: ignore[type-arg]
     database: DatabaseResource,
 ) -> dict:  # type: ignore[type-arg]
-    """Check the stored agents and show the cost estimate."""
+    """Check the stored agents and reserve the session's cost."""
     tenant_id, session_id = ids(ref)
     with database.database.tenant_transaction(tenant_id) as cursor:
         row = sessions.get_session(cursor, tenant_id, session_id)
         agents = sessions.agent_rows(cursor, tenant_id, session_id)
+        reserved = ledger.hold_for_session(cursor, tenant_id, session_id)
     context.add_output_metadata(
         {
             "agents": len(agents),
             "quorum": quorum(len(agents)),
             "heuristics_offered": len(row["heuristics"]),
             "estimated_usd_at_most": row["estimated_micro_usd"] / 1e6,
+            "reserved_usd": reserved / 1e6,
         }
     )
     return {**ref, **{f"agent_{n}": agent["agent_id"] for n, agent in enumerate(agents)}}
@@ -81,6 +84,8 @@ def run_agent(
     agent_id: str = ref["agent_id"]
     with database.database.tenant_transaction(tenant_id) as cursor:
         call = sessions.begin_agent(cursor, tenant_id, session_id, agent_id, run_id=context.run_id)
+        if call is not None:
+            ledger.hold_for_session(cursor, tenant_id, session_id)
     if call is None:
         context.add_output_metadata({"status": "success", "bought_before": True})
         return ref
