@@ -9,7 +9,12 @@ import pytest
 
 from radiant_dagster.adapters import grimoire, sessions
 from radiant_dagster.adapters.cato import EmbeddedCato
-from radiant_dagster.adapters.embeddings import MiniLmEmbeddings, build_embeddings
+from radiant_dagster.adapters.embeddings import (
+    EmbeddingModel,
+    LiteLlmEmbeddings,
+    MiniLmEmbeddings,
+    build_embeddings,
+)
 from radiant_dagster.adapters.librarian import Librarian, Outcome
 from radiant_dagster.adapters.llm import LlmClient
 from radiant_dagster.adapters.llm_transports import build_llm
@@ -19,7 +24,7 @@ from radiant_dagster.adapters.synthesis import Draft, Synthesiser
 from radiant_dagster.domain.phi import RuleDetector, Span
 from radiant_dagster.domain.swarm import AgentResult
 from tests.adapters.rows import insert, insert_session
-from tests.services.llm_server import DISCONNECT, Call, LlmServer, content
+from tests.services.llm_server import DISCONNECT, Call, LlmServer, Reply, content, error
 
 PROMPT = "How long do vaccines keep cold after a power cut?"
 ANSWER = "Vaccines keep cold for four hours in a closed fridge."
@@ -86,11 +91,12 @@ def write(
     tenant: uuid.UUID,
     session_id: uuid.UUID,
     guidance: Any = None,
+    embeddings: EmbeddingModel | None = None,
 ) -> Draft:
     synthesiser = Synthesiser(
         database=database,
         llm=llm,
-        embeddings=MiniLmEmbeddings(),
+        embeddings=embeddings or MiniLmEmbeddings(),
         model="gpt-4o",
         fallback_model="gpt-4o-mini",
         timeout_seconds=10,
@@ -165,6 +171,27 @@ def test_a_synthesis_that_stays_broken_is_paid_for_and_written_by_the_fallback(
     assert [call.body["model"] for call in models.paid] == ["gpt-4o", "gpt-4o", "gpt-4o-mini"]
     assert after["cost_micro_usd"] == draft.cost_micro_usd
     assert len(set(keys(models))) == 3
+
+
+@pytest.mark.parametrize("fault", [error(503), error(401), error(404), DISCONNECT])
+def test_an_answer_is_not_held_up_where_agreement_cannot_be_measured(
+    database: Database,
+    llm: LlmClient,
+    models: LlmServer,
+    tenant: uuid.UUID,
+    session_id: uuid.UUID,
+    fault: Reply,
+) -> None:
+    with database.tenant_transaction(tenant) as cursor:
+        cursor.execute("update radiant.agent_run set status = 'success'")
+    models.script(content(synthesis()), fault)
+    away = LiteLlmEmbeddings("text-embedding-3-small", base_url=models.url)
+
+    draft = write(database, llm, tenant, session_id, embeddings=away)
+
+    assert models.calls[-1].path.endswith("/embeddings")
+    assert draft.agreement == "high"
+    assert row(database, tenant, session_id)["draft_details"]["cosine"] is None
 
 
 def boundary(call: Call) -> str:

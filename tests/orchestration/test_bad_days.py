@@ -243,6 +243,23 @@ def test_a_new_draft_that_nobody_could_write_is_reviewed_as_such(
     assert pending(world)["reasons"] == ["revised", "not_synthesised"]
 
 
+def test_a_passing_fault_while_a_new_draft_is_written_is_retried(
+    world: World, instance: dg.DagsterInstance
+) -> None:
+    answer(world)
+    world.models.script(synthesis())
+    session_id = submit(world, agents=AGENTS, require_approval=True)
+    think(world, session_id, instance)
+    first = decide(world, "modified", guidance="Shorter.")
+    world.models.script(error(503), synthesis(answer="Four hours."))
+
+    conclude(world, first, instance)
+
+    assert session(world, session_id)["draft"] == "Four hours."
+    assert synthesisers(world) == ["gpt-4o"] * 3
+    assert pending(world)["reasons"] == ["revised"]
+
+
 def test_a_first_draft_after_approved_answers_is_reviewed_where_nobody_could_write_it(
     world: World, instance: dg.DagsterInstance
 ) -> None:
