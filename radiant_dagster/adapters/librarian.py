@@ -231,4 +231,6 @@ def _nothing_to_learn(row: Mapping[str, Any]) -> str | None:
         return "no_answer"
     if row["swarm_status"] != "complete":
         return "swarm_degraded"
+    if sessions.is_not_synthesised(row) and row["final_response"] == row["draft"]:
+        return "not_synthesised"  # several opinions side by side are no lesson
     return None

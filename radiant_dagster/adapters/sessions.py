@@ -162,6 +162,11 @@ def get_session(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> dict[str, 
     return dict(row)
 
 
+def is_not_synthesised(row: Mapping[str, Any]) -> bool:
+    """Tell whether a session's draft is the agents' answers, since no model could merge them."""
+    return bool(row["draft_details"] and row["draft_details"].get("not_synthesised"))
+
+
 def list_sessions(cursor: Cursor, tenant_id: UUID, limit: int) -> list[dict[str, Any]]:
     """Return the newest sessions; `title` is the first 80 characters of the prompt."""
     cursor.execute(SESSIONS, (tenant_id, limit))

@@ -21,7 +21,7 @@ from radiant_dagster.domain.heuristics import BLOCK_TOKENS, LIBRARIAN_RULES
 from radiant_dagster.domain.prices import PRICES, ModelPrice
 from radiant_dagster.domain.swarm import (
     AGENT_RULES,
-    MAX_ANSWER_CHARACTERS_IN_SYNTHESIS,
+    MAX_ANSWER_TOKENS_IN_SYNTHESIS,
     SYNTHESIS_RULES,
     AgentConfig,
 )
@@ -163,6 +163,8 @@ def estimate_session(
     context_characters: int,
     synthesis_model: str,
     librarian_model: str,
+    *,
+    fallback_synthesis_model: str | None = None,
 ) -> SessionEstimate:
     """Return the most a session can cost when every call is made once.
 
@@ -173,6 +175,7 @@ def estimate_session(
             system prompt.
         synthesis_model: Model that writes the single answer.
         librarian_model: Model that distils a heuristic.
+        fallback_synthesis_model: Model that writes it instead; the dearer of both is reserved.
 
     Raises:
         InvalidInput: A model has no known price; nothing has been spent.
@@ -188,12 +191,14 @@ def estimate_session(
         )
         for agent in agents
     }
-    synthesis = estimate(
+    merged_characters = (
         prompt_characters
         + SYNTHESIS_EXTRA_CHARACTERS
-        + sum(_answer_characters(agent) for agent in agents),
-        SYNTHESIS_MAX_TOKENS,
-        synthesis_model,
+        + sum(_answer_characters(agent) for agent in agents)
+    )
+    synthesis = max(
+        estimate(merged_characters, SYNTHESIS_MAX_TOKENS, model)
+        for model in (synthesis_model, fallback_synthesis_model or synthesis_model)
     )
     librarian = estimate(
         2 * LIBRARIAN_CHARACTERS + LIBRARIAN_EXTRA_CHARACTERS, LIBRARIAN_MAX_TOKENS, librarian_model
@@ -208,8 +213,8 @@ def estimate_session(
 
 def _answer_characters(agent: AgentConfig) -> int:
     # Written by a model, so no longer than its tokens; English has at most about six characters a
-    # token. The synthesis shows the first 8,000 characters.
-    return min(2 * MAX_ANSWER_CHARACTERS_IN_SYNTHESIS, 6 * agent.max_tokens) + 200
+    # token. The synthesis cuts it to its own cap, counted the same way.
+    return min(2 * MAX_ANSWER_TOKENS_IN_SYNTHESIS, 6 * agent.max_tokens) + 200
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,5 @@
 """The agents: plan them, run each as one mapped step, gather what came back."""
 
-import random
-
 import dagster as dg
 
 from radiant_dagster.adapters import ledger, sessions
@@ -12,15 +10,12 @@ from radiant_dagster.domain.swarm import (
     mapping_key,
     missing_reasons,
     quorum,
-    retry_wait_seconds,
     swarm_status,
 )
 from radiant_dagster.engine.cancellation import step_cancelled
-from radiant_dagster.engine.steps import Ref, ids, session_op
+from radiant_dagster.engine.steps import Ref, ids, retry_model_call, session_op
 from radiant_dagster.errors import LlmUnavailable, QuorumNotReached
 from radiant_dagster.resources import DatabaseResource, ModelsResource
-
-MAX_WAIT_SECONDS = 20.0  # a provider that asks for more gets the answer "failed" instead
 
 
 @session_op(
@@ -99,14 +94,7 @@ def run_agent(
             cancelled=step_cancelled(),
         )
     except LlmUnavailable as error:
-        wait = retry_wait_seconds(
-            error.retry_after_seconds,
-            context.retry_number,
-            jitter=random.random(),  # noqa: S311
-        )
-        may_retry = context.retry_number < models.max_retries
-        if may_retry and wait < min(MAX_WAIT_SECONDS, call.remaining_seconds):
-            raise dg.RetryRequested(models.max_retries, wait) from None
+        retry_model_call(context, error, models.max_retries, within_seconds=call.remaining_seconds)
         result = gave_up(agent_id, error.code, str(error))
     with database.database.tenant_transaction(tenant_id) as cursor:
         offered = sessions.offered_from(call.session)
