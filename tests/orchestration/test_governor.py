@@ -11,10 +11,10 @@ import pytest
 
 from radiant_dagster.adapters import budgets, ledger, sessions
 from radiant_dagster.adapters.run_outcomes import mark_cancelled, mark_failed
-from radiant_dagster.adapters.synthesis import write_draft
+from radiant_dagster.adapters.synthesis import Synthesiser
 from radiant_dagster.definitions import defs
 from radiant_dagster.errors import BudgetExceeded, Cancelled
-from radiant_dagster.resources import process_llm
+from radiant_dagster.resources import process_embeddings, process_llm
 from tests.conftest import World
 from tests.orchestration.test_think_tank import (
     conclude,
@@ -173,15 +173,16 @@ def test_a_reexecution_from_a_later_step_needs_a_reservation_too(
 
 
 def draft(world: World, session_id: uuid.UUID) -> None:
-    write_draft(
-        world.database,
-        process_llm(),
-        "gpt-4o",
-        world.tenant,
-        session_id,
+    synthesiser = Synthesiser(
+        database=world.database,
+        llm=process_llm(),
+        embeddings=process_embeddings(),
+        model="gpt-4o",
+        fallback_model="gpt-4o-mini",
         timeout_seconds=5,
-        cancelled=lambda: False,
+        retry=lambda _: None,
     )
+    synthesiser.write_draft(world.tenant, session_id, cancelled=lambda: False)
 
 
 def test_a_draft_is_not_bought_without_a_reservation(world: World) -> None:
