@@ -1,6 +1,6 @@
-"""Runs the benchmarks on a stack of their own and prints one JSON object a line.
+"""Runs the benchmarks on servers of their own and prints one JSON object a line.
 
-    python -m benchmarks [--only session,resume] [--rounds N]
+    python -m benchmarks [--only session,resume,governor] [--rounds N]
 
 Compare figures of one run only: absolute times belong to the machine and its load that day, so
 each round also measures the same work in plain asyncio, which has no orchestration at all.
@@ -12,33 +12,45 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.governor import governor_part
 from benchmarks.stack import bench_stack
-from benchmarks.suite import PARTS
+from benchmarks.suite import PARTS, Line
+
+ALL = (*PARTS, "governor")
 
 
 def main() -> None:
     """Run the parts asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", default=",".join(PARTS), help=f"Parts: {', '.join(PARTS)}")
+    parser.add_argument("--only", default=",".join(ALL), help=f"Parts: {', '.join(ALL)}")
     parser.add_argument("--rounds", type=int, default=3, help="Rounds of the session part")
     options = parser.parse_args()
     wanted = [name for name in options.only.split(",") if name]
-    unknown = sorted(set(wanted) - set(PARTS))
+    unknown = sorted(set(wanted) - set(ALL))
     if unknown:
-        parser.error(f"unknown part {', '.join(unknown)}; there are {', '.join(PARTS)}")
+        parser.error(f"unknown part {', '.join(unknown)}; there are {', '.join(ALL)}")
     # As root the servers run under another user, who must be able to reach the folder.
     folder = Path(tempfile.mkdtemp(prefix="radiant-bench-"))
     folder.chmod(0o755)
     print(f"# load {os.getloadavg()[0]:.2f} at the start, {os.cpu_count()} cores", file=sys.stderr)
     try:
-        with bench_stack(folder / "home") as bench:
-            for name in wanted:
-                for line in PARTS[name](bench, options.rounds):
-                    print(json.dumps(line), flush=True)
+        for line in _run(wanted, folder, options.rounds):
+            print(json.dumps(line), flush=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(wanted: list[str], folder: Path, rounds: int) -> Iterator[Line]:
+    if "governor" in wanted:  # needs a database only
+        yield from governor_part(folder / "governor")
+    on_stack = [name for name in wanted if name in PARTS]
+    if on_stack:
+        with bench_stack(folder / "home") as bench:
+            for name in on_stack:
+                yield from PARTS[name](bench, rounds)
 
 
 if __name__ == "__main__":

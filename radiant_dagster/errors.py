@@ -13,7 +13,7 @@ RadiantError
 │   ├── ConfigurationError
 │   ├── ServerDied          one of the servers that `radiant up` started
 │   ├── LlmRejected
-│   ├── BudgetExceeded
+│   ├── BudgetExceeded, BudgetMissing
 │   ├── QuorumNotReached
 │   ├── UnsafeContent
 │   ├── InvalidHeuristic
@@ -198,14 +198,41 @@ class ServerDied(PermanentError):
 
 
 class BudgetExceeded(PermanentError):
-    """The estimate does not fit what may be spent."""
+    """The estimate does not fit what may be spent; nothing was."""
 
     code = "budget_exceeded"
 
-    def __init__(self, scope: str, needed_usd: str, limit_usd: str) -> None:
+    def __init__(
+        self,
+        scope: str,
+        *,
+        needed_micro_usd: int,
+        limit_micro_usd: int,
+        spent_micro_usd: int,
+        reserved_micro_usd: int,
+        resets_at: datetime,
+    ) -> None:
         super().__init__(
-            f"Budget {scope}: this needs up to ${needed_usd}, the limit is ${limit_usd}. Use "
-            "fewer agents, lower max_tokens or a cheaper model, or raise the limit."
+            f"Budget of the {scope}: this needs up to ${needed_micro_usd / 1e6:.4f}, but of "
+            f"${limit_micro_usd / 1e6:.4f} ${spent_micro_usd / 1e6:.4f} are spent and "
+            f"${reserved_micro_usd / 1e6:.4f} reserved. It resets at "
+            f"{resets_at:%Y-%m-%d %H:%M %Z}. Wait, use fewer agents, lower max_tokens or a "
+            f"cheaper model, or raise it with `radiant budget set {scope} USD`."
+        )
+        self.scope = scope
+        self.needed_micro_usd = needed_micro_usd
+        self.resets_at = resets_at
+
+
+class BudgetMissing(PermanentError):
+    """The tenant has no limit in a scope, so nothing may be spent."""
+
+    code = "budget_missing"
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(
+            f"Budget of the {scope}: this tenant has none, so nothing may be spent. Set one with "
+            f"`radiant budget set {scope} USD`."
         )
 
 

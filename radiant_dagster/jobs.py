@@ -17,6 +17,14 @@ from radiant_dagster.ops.librarian import close_session, librarian_review
 from radiant_dagster.ops.swarm import fan_out, gather_answers, plan_agents, run_agent
 from radiant_dagster.ops.synthesis import check_epistemics, finalize_synthesis, synthesize
 
+# Where the worker was lost, and only then. Not for the continuation: its decision is given back and
+# dispatched again by the sensors, and a second way would be a second run of one decision.
+RETRY_LOST_RUNS = {
+    "dagster/max_retries": "2",
+    "dagster/retry_strategy": "FROM_FAILURE",
+    "dagster/retry_on_asset_or_op_failure": "false",
+}
+
 
 @dg.graph(
     description="Carry out what was decided, learn from it, close the session. Both jobs end here."
@@ -58,7 +66,7 @@ def build_think_tank(*, inline_prompts: bool) -> dg.JobDefinition:
         "synthesise, check, and either finish or put the draft before a person. Run config holds "
         "ids only; create sessions with `radiant think`.",
         executor_def=threaded_executor,
-        tags={"radiant/job": "think_tank"},
+        tags={"radiant/job": "think_tank", **RETRY_LOST_RUNS},
     )
 
 

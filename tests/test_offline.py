@@ -73,7 +73,9 @@ def panel(question: str, heuristics: Sequence[InjectedHeuristic] = ()) -> list[A
 
 
 def synthesise(question: str, results: list[AgentResult], guidance: str = "") -> Synthesis:
-    text = reply(synthesis_messages(question, results, guidance=guidance), "synthesis_v1")
+    text = reply(
+        synthesis_messages(question, results, guidance=guidance, boundary="b0"), "synthesis_v1"
+    )
     return parse_synthesis(text, frozenset(result.agent_id for result in results))
 
 
@@ -347,7 +349,7 @@ def test_structured_calls_work_over_http(llm: HttpLlm) -> None:
     results = panel(ROLLOUT)
     asked = replace(
         request("analyst"),
-        messages=synthesis_messages(ROLLOUT, results),
+        messages=synthesis_messages(ROLLOUT, results, boundary="b0"),
         json_schema_name="synthesis_v1",
         json_schema=synthesis_schema(),
     )

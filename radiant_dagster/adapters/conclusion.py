@@ -7,9 +7,8 @@ from uuid import UUID
 
 from radiant_dagster.adapters import approvals, dispatch, reviews, sessions
 from radiant_dagster.adapters.cato import Cato
-from radiant_dagster.adapters.llm import LlmClient
 from radiant_dagster.adapters.postgres import Database
-from radiant_dagster.adapters.synthesis import check_draft, verdict_of, write_draft
+from radiant_dagster.adapters.synthesis import Synthesiser, check_draft, verdict_of
 from radiant_dagster.domain.approvals import NO_DRAFT, require_reviewed_text
 from radiant_dagster.domain.phi import Detector
 from radiant_dagster.domain.sessions import Release, release
@@ -35,11 +34,9 @@ class Conclusion:
     """The services that carrying out a decision needs."""
 
     database: Database
-    llm: LlmClient
-    model: str
+    synthesiser: Synthesiser
     cato: Cato
     detector: Detector
-    timeout_seconds: float
 
     def carry_out(
         self,
@@ -61,7 +58,7 @@ class Conclusion:
 
         Raises:
             ApprovalChanged: The draft is not the text that was approved.
-            LlmUnavailable, LlmRejected: A new draft could not be written.
+            ConfigurationError: A new draft could not be written.
         """
         with self.database.tenant_transaction(tenant_id) as cursor:
             sessions.advance(cursor, tenant_id, session_id, "concluding", conclude_run_id=run_id)
@@ -99,18 +96,20 @@ class Conclusion:
         # One that was written before and lost to a crash is not bought again; it is checked below.
         text = None if outcome.review_again else row["draft"]
         if text is None:
-            text = write_draft(
-                self.database,
-                self.llm,
-                self.model,
+            text = self.synthesiser.write_draft(
                 tenant_id,
                 row["id"],
-                timeout_seconds=self.timeout_seconds,
                 cancelled=cancelled,
                 guidance=decision["guidance"] if decision else None,
             ).text
         verdict = verdict_of(check_draft(self.database, self.cato, tenant_id, row["id"]))
-        doubts = (("revised", outcome.review_again), (f"cato_{verdict}", verdict != "safe"))
+        with self.database.tenant_transaction(tenant_id) as cursor:
+            stored = sessions.get_session(cursor, tenant_id, row["id"])
+        doubts = (
+            ("revised", outcome.review_again),
+            (f"cato_{verdict}", verdict != "safe"),
+            ("not_synthesised", sessions.is_not_synthesised(stored)),
+        )
         return text, tuple(code for code, holds in doubts if holds)
 
     def _review(

@@ -38,7 +38,9 @@ mutation Terminate($runId: String!, $policy: TerminateRunPolicy) {
 """
 RUN = """
 query Run($runId: ID!) {
-  runOrError(runId: $runId) { __typename ... on Run { status startTime endTime } }
+  runOrError(runId: $runId) {
+    __typename ... on Run { status startTime endTime tags { key value } }
+  }
 }
 """
 VERSION = "query { version }"
@@ -53,11 +55,15 @@ query { instance { daemonHealth { allDaemonStatuses { daemonType healthy require
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """Dagster's view of a run; times in seconds since the epoch, None where not reached."""
+    """Dagster's view of a run; times in seconds since the epoch, None where not reached.
+
+    ``will_retry``: its worker was lost and Dagster runs it again.
+    """
 
     status: str
     started: float | None
     ended: float | None
+    will_retry: bool = False
 
 
 class DagsterApi:
@@ -124,7 +130,9 @@ class DagsterApi:
         run = self._query(RUN, {"runId": run_id})["runOrError"]
         if run["__typename"] != "Run":
             return None
-        return RunState(run["status"], run["startTime"], run["endTime"])
+        tags: list[dict[str, str]] = run.get("tags") or []
+        will_retry = {"key": "dagster/will_retry", "value": "true"} in tags
+        return RunState(run["status"], run["startTime"], run["endTime"], will_retry)
 
     def version(self) -> str:
         """Return the webserver's Dagster version; raises DagsterUnavailable where it is away."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from radiant_dagster.adapters import grimoire, sessions
+from radiant_dagster.adapters import grimoire, ledger, sessions
 from radiant_dagster.adapters.cato import Cato
 from radiant_dagster.adapters.embeddings import EmbeddingModel, default_floor
 from radiant_dagster.adapters.llm import CompletionRequest, LlmClient
@@ -26,6 +26,8 @@ from radiant_dagster.domain.heuristics import (
 )
 from radiant_dagster.domain.phi import Detector, has_identifiers, scrub_bundle
 from radiant_dagster.errors import (
+    BudgetExceeded,
+    BudgetMissing,
     InvalidHeuristic,
     LlmRejected,
     TransientError,
@@ -128,7 +130,7 @@ class Librarian:
             return Outcome("refused", error.reasons[0], cost_micro_usd=sum(paid))
         except (InvalidHeuristic, LlmRejected) as error:
             return Outcome("refused", error.code, cost_micro_usd=sum(paid))
-        except TransientError as error:
+        except (TransientError, BudgetExceeded, BudgetMissing) as error:
             return Outcome("skipped", error.code, cost_micro_usd=sum(paid))
         new = grimoire.NewHeuristic(
             id=new_id,
@@ -197,6 +199,8 @@ class Librarian:
             json_schema=heuristic_schema(),
             metadata={"session_id": str(row["id"])},
         )
+        with self.database.tenant_transaction(tenant_id) as cursor:
+            ledger.hold_for_session(cursor, tenant_id, row["id"])
         for attempt in range(1, BROKEN_REPLIES + 1):
             # A key of its own: a gateway that honours keys would send the broken reply again.
             ask = replace(request, idempotency_key=f"{request.idempotency_key}:{attempt}")
@@ -227,4 +231,6 @@ def _nothing_to_learn(row: Mapping[str, Any]) -> str | None:
         return "no_answer"
     if row["swarm_status"] != "complete":
         return "swarm_degraded"
+    if sessions.is_not_synthesised(row) and row["final_response"] == row["draft"]:
+        return "not_synthesised"  # several opinions side by side are no lesson
     return None

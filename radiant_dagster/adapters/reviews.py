@@ -25,14 +25,21 @@ def scrubbed_review(
         draft: The text under review, empty where only the answers are reviewed.
 
     Returns:
-        The review document (prompt, draft, answers by agent, facts) and the withheld flag.
+        The review document (prompt, draft, its claims and dissent, answers by agent, facts) and the
+        withheld flag.
     """
+    details: Mapping[str, Any] = session["draft_details"] or {} if draft else {}
+    claims: Sequence[Mapping[str, Any]] = details.get("claims", [])
+    dissent: Sequence[str] = details.get("dissent", [])
     facts: dict[str, Any] = {
         "swarm_status": session["swarm_status"],
         "missing_agents": session["missing_agents"],
         "cato_verdict": session["cato_verdict"],
         "cato_reasons": list(session["cato_reasons"]),
         "offline_demo": session["offline_demo"],
+        "agreement": details.get("agreement"),
+        "not_synthesised": details.get("not_synthesised", False),
+        "cut": details.get("cut", []),
         "agents": [
             {"agent_id": row["agent_id"], "role": row["role"], "status": row["status"]}
             for row in agents
@@ -44,6 +51,8 @@ def scrubbed_review(
         for row in agents
         if row["status"] == "success" and row["response"]
     }
+    fields |= {f"claim:{n}": claim["text"] for n, claim in enumerate(claims)}
+    fields |= {f"dissent:{n}": text for n, text in enumerate(dissent)}
     try:
         bundle = scrub_bundle(fields, detector)
     except Exception as error:  # noqa: BLE001 - any fault of a detector means: show nothing
@@ -57,6 +66,11 @@ def scrubbed_review(
         **facts,
         "prompt": bundle.fields["prompt"],
         "draft": bundle.fields["draft"],
+        "claims": [
+            {"text": bundle.fields[f"claim:{n}"], "agents": claim["agents"]}
+            for n, claim in enumerate(claims)
+        ],
+        "dissent": [bundle.fields[f"dissent:{n}"] for n in range(len(dissent))],
         "answers": answers,
         "scrubbed": dict(bundle.counts),
     }, False

@@ -1,7 +1,8 @@
 """Sessions and their agents' results in Postgres.
 
 Every change of status goes through `advance`, which lets only the transitions of
-`domain.sessions.ALLOWED` happen and finds out about a cancelled session at the same moment.
+`domain.sessions.ALLOWED` happen and finds out about a cancelled session at the same moment. What
+ends a session settles what the Governor holds for it, in the same transaction.
 """
 
 import json
@@ -13,7 +14,7 @@ from uuid import UUID
 from psycopg2 import sql
 from psycopg2.extras import execute_values  # pyright: ignore[reportUnknownVariableType]
 
-from radiant_dagster.adapters import audit
+from radiant_dagster.adapters import audit, ledger
 from radiant_dagster.adapters.postgres import Cursor
 from radiant_dagster.domain.heuristics import Offered
 from radiant_dagster.domain.sessions import ALLOWED, TERMINAL, SessionRequest
@@ -82,6 +83,7 @@ RELEASE = """
 """
 ADD_COST = """
     update radiant.session set cost_micro_usd = cost_micro_usd + %s where tenant_id = %s and id = %s
+    returning status
 """
 # A decision that nobody has carried out yet must not launch runs for a cancelled session.
 DROP_DECISIONS = """
@@ -160,6 +162,11 @@ def get_session(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> dict[str, 
     return dict(row)
 
 
+def is_not_synthesised(row: Mapping[str, Any]) -> bool:
+    """Tell whether a session's draft is the agents' answers, since no model could merge them."""
+    return bool(row["draft_details"] and row["draft_details"].get("not_synthesised"))
+
+
 def list_sessions(cursor: Cursor, tenant_id: UUID, limit: int) -> list[dict[str, Any]]:
     """Return the newest sessions; `title` is the first 80 characters of the prompt."""
     cursor.execute(SESSIONS, (tenant_id, limit))
@@ -195,6 +202,8 @@ def advance(
         (status, *values, tenant_id, session_id, sorted(ALLOWED[status])),
     )
     if cursor.fetchone() is not None:
+        if status in TERMINAL:
+            ledger.settle_session(cursor, tenant_id, session_id)
         return
     cursor.execute(SESSION_STATUS, (tenant_id, session_id))
     row = cursor.fetchone()
@@ -398,8 +407,11 @@ def finish_agent(
 
 
 def add_cost(cursor: Cursor, tenant_id: UUID, session_id: UUID, micro_usd: int) -> None:
-    """Add what a model call of the session cost."""
+    """Add what a model call of the session cost, also where the session ended meanwhile."""
     cursor.execute(ADD_COST, (micro_usd, tenant_id, session_id))
+    row = cursor.fetchone()
+    if row is not None and row["status"] in TERMINAL:
+        ledger.settle_session(cursor, tenant_id, session_id)
 
 
 def release_answer(

@@ -106,6 +106,14 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("RADIANT_SYNTHESIS_MODEL", "synthesis_model"),
         description="Model that writes the single answer.",
     )
+    fallback_synthesis_model: str = Field(
+        "gpt-4o-mini",
+        validation_alias=AliasChoices(
+            "RADIANT_FALLBACK_SYNTHESIS_MODEL", "fallback_synthesis_model"
+        ),
+        description="Model that writes it where RADIANT_SYNTHESIS_MODEL is unavailable or refuses. "
+        "Best from another provider; the same name means none.",
+    )
     librarian_model: str = Field(
         "gpt-4o-mini",
         validation_alias=AliasChoices("RADIANT_LIBRARIAN_MODEL", "librarian_model"),

@@ -75,6 +75,7 @@ def prepare(
         _counted(request.context),
         settings.synthesis_model,
         settings.librarian_model,
+        fallback_synthesis_model=settings.fallback_synthesis_model,
     )
     return request, estimate
 
@@ -107,6 +108,7 @@ def _models_by_field(request: SessionRequest, settings: Settings) -> dict[str, s
     models = {f"agents[{n}].model": agent.model for n, agent in enumerate(request.agents)}
     return models | {
         "RADIANT_SYNTHESIS_MODEL": settings.synthesis_model,
+        "RADIANT_FALLBACK_SYNTHESIS_MODEL": settings.fallback_synthesis_model,
         "RADIANT_LIBRARIAN_MODEL": settings.librarian_model,
     }
 

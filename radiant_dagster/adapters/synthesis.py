@@ -1,30 +1,45 @@
 """Writes the single answer from the stored answers, and has Cato look at it.
 
 Used for the first draft, for the first synthesis after a review of the answers alone, and for a
-new draft that a reviewer's guidance asked for.
+new draft that a reviewer's guidance asked for. Where the configured model cannot write it, the
+fallback does; where neither can, the answers themselves become the draft, marked as such.
 """
 
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from radiant_dagster.adapters import sessions
+from radiant_dagster.adapters import ledger, sessions
 from radiant_dagster.adapters.cato import Cato
+from radiant_dagster.adapters.embeddings import EmbeddingModel
 from radiant_dagster.adapters.llm import Completion, CompletionRequest, LlmClient
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.domain.governor import SYNTHESIS_MAX_TOKENS
 from radiant_dagster.domain.safety import CatoRisk
 from radiant_dagster.domain.swarm import (
     SYNTHESIS_SCHEMA_NAME,
+    AgentResult,
     Synthesis,
     parse_synthesis,
     synthesis_messages,
     synthesis_schema,
 )
-from radiant_dagster.errors import LlmRejected, RadiantError
+from radiant_dagster.domain.synthesis import (
+    Agreement,
+    agreement_of,
+    mean_cosine,
+    shown_answers,
+    unsynthesised,
+)
+from radiant_dagster.errors import (
+    ConfigurationError,
+    EmbeddingUnavailable,
+    LlmRejected,
+    LlmUnavailable,
+)
 
 TEMPERATURE = 0.3  # the source design's
 BROKEN_REPLIES = 2  # a reply that breaks the schema is asked for once more, then given up
@@ -32,101 +47,176 @@ BROKEN_REPLIES = 2  # a reply that breaks the schema is asked for once more, the
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A synthesis that was stored."""
+    """A draft that was stored.
+
+    Args:
+        agreement: ``high``, ``low`` or ``unknown``, see `domain.synthesis.agreement_of`.
+        model_used: Who wrote it, empty where no model did.
+        not_synthesised: The text is the agents' answers, side by side.
+    """
 
     text: str
-    agreement: str
+    agreement: Agreement
     model_used: str
     latency_ms: int
     cost_micro_usd: int
+    not_synthesised: bool
 
 
-def write_draft(
-    database: Database,
-    llm: LlmClient,
-    model: str,
-    tenant_id: UUID,
-    session_id: UUID,
-    *,
-    timeout_seconds: float,
-    cancelled: Callable[[], bool],
-    guidance: str | None = None,
-) -> Draft:
-    """Synthesise the stored answers and store the draft.
+@dataclass(frozen=True, slots=True)
+class Synthesiser:
+    """The services that writing a draft needs.
 
     Args:
-        guidance: A reviewer's wish for the new draft.
-
-    Raises:
-        LlmUnavailable: For now; another try may help.
-        LlmRejected: The model refused, or broke the schema twice.
+        model: Model that writes it.
+        fallback_model: Model that writes it instead; the same name means none.
+        timeout_seconds: Longest single call.
+        retry: Called where `model` is unavailable for now. Raises to have the caller tried again
+            as a whole, returns once that is no longer worth it.
     """
-    with database.tenant_transaction(tenant_id) as cursor:
-        row = sessions.get_session(cursor, tenant_id, session_id)
-        results = [
-            sessions.result_from(item)
-            for item in sessions.agent_rows(cursor, tenant_id, session_id)
-        ]
-    # An agent without an answer cannot stand behind a claim.
-    agent_ids = frozenset(result.agent_id for result in results if result.status == "success")
-    messages = synthesis_messages(row["prompt"], results, guidance=guidance)
-    request = CompletionRequest(
-        model=model,
-        messages=messages,
-        temperature=TEMPERATURE,
-        max_tokens=SYNTHESIS_MAX_TOKENS,
-        timeout_seconds=timeout_seconds,
-        tenant_id=tenant_id,
-        # The same call keeps its key over retries; other guidance or answers are another call.
-        idempotency_key=f"{session_id}:synthesis:{_digest(messages)}",
-        json_schema_name=SYNTHESIS_SCHEMA_NAME,
-        json_schema=synthesis_schema(),
-        metadata={"session_id": str(session_id)},
-    )
-    paid: list[int] = []
-    try:
-        synthesis, answer = _ask(llm, request, agent_ids, cancelled, paid)
-    except RadiantError:
-        # Broken replies are paid for all the same.
-        with database.tenant_transaction(tenant_id) as cursor:
-            sessions.add_cost(cursor, tenant_id, session_id, sum(paid))
-        raise
-    cost = sum(paid)
-    with database.tenant_transaction(tenant_id) as cursor:
-        sessions.add_cost(cursor, tenant_id, session_id, cost)
-        sessions.update_session(
-            cursor,
-            tenant_id,
-            session_id,
-            draft=synthesis.answer,
-            draft_details=synthesis.model_dump(exclude={"answer"}),
-        )
-    return Draft(synthesis.answer, synthesis.agreement, answer.model_used, answer.latency_ms, cost)
 
+    database: Database
+    llm: LlmClient
+    embeddings: EmbeddingModel
+    model: str
+    fallback_model: str
+    timeout_seconds: float
+    retry: Callable[[LlmUnavailable], None]
 
-def _ask(
-    llm: LlmClient,
-    request: CompletionRequest,
-    agent_ids: frozenset[str],
-    cancelled: Callable[[], bool],
-    paid: list[int],
-) -> tuple[Synthesis, Completion]:
-    for attempt in range(1, BROKEN_REPLIES + 1):
-        # A key of its own: a gateway that honours keys would send the broken reply again.
-        ask = replace(request, idempotency_key=f"{request.idempotency_key}:{attempt}")
-        answer = llm.complete(ask, cancelled=cancelled)
-        paid.append(answer.cost_micro_usd)
+    def write_draft(
+        self,
+        tenant_id: UUID,
+        session_id: UUID,
+        *,
+        cancelled: Callable[[], bool],
+        guidance: str | None = None,
+    ) -> Draft:
+        """Synthesise the stored answers and store the draft.
+
+        Args:
+            guidance: A reviewer's wish for the new draft.
+
+        Raises:
+            ConfigurationError: The gateway does not know our key.
+            Cancelled: The run was asked to stop.
+            BudgetExceeded, BudgetMissing: The money held was settled, and there is no more.
+        """
+        with self.database.tenant_transaction(tenant_id) as cursor:
+            ledger.hold_for_session(cursor, tenant_id, session_id)
+            row = sessions.get_session(cursor, tenant_id, session_id)
+            rows = sessions.agent_rows(cursor, tenant_id, session_id)
+        results = [sessions.result_from(item) for item in rows]
+        shown = shown_answers(results)
+        call = _Call(tenant_id, session_id, row["prompt"], shown.results, guidance)
+        paid: list[int] = []
+        failures: dict[str, str] = {}
         try:
-            return parse_synthesis(answer.text, agent_ids), answer
-        except LlmRejected:
-            if attempt == BROKEN_REPLIES:
-                raise
-    raise AssertionError("unreachable")
+            written = self._first_that_answers(call, cancelled, paid, failures)
+        finally:  # broken replies are paid for all the same
+            with self.database.tenant_transaction(tenant_id) as cursor:
+                sessions.add_cost(cursor, tenant_id, session_id, sum(paid))
+        cosine = self._cosine(shown.results)
+        if written is None:
+            agreement = agreement_of("unknown", cosine)
+            text, model, latency_ms = unsynthesised(results), "", 0
+            details: dict[str, Any] = {"claims": [], "dissent": [], "not_synthesised": True}
+        else:
+            synthesis, answer = written
+            agreement = agreement_of(synthesis.agreement, cosine)
+            text, model, latency_ms = synthesis.answer, answer.model_used, answer.latency_ms
+            details = synthesis.model_dump(exclude={"answer", "agreement"})
+            details |= {"reported_agreement": synthesis.agreement, "cut": list(shown.cut)}
+        details |= {"agreement": agreement, "cosine": cosine, "model": model, "failures": failures}
+        with self.database.tenant_transaction(tenant_id) as cursor:
+            sessions.update_session(
+                cursor, tenant_id, session_id, draft=text, draft_details=details
+            )
+        return Draft(text, agreement, model, latency_ms, sum(paid), written is None)
+
+    def _first_that_answers(
+        self,
+        call: "_Call",
+        cancelled: Callable[[], bool],
+        paid: list[int],
+        failures: dict[str, str],
+    ) -> tuple[Synthesis, Completion] | None:
+        for model in dict.fromkeys((self.model, self.fallback_model)):
+            try:
+                return self._ask(call, model, cancelled, paid)
+            except LlmUnavailable as error:
+                if model == self.model:
+                    self.retry(error)
+                failures[model] = error.code
+            except LlmRejected as error:
+                failures[model] = error.code
+        return None
+
+    def _ask(
+        self, call: "_Call", model: str, cancelled: Callable[[], bool], paid: list[int]
+    ) -> tuple[Synthesis, Completion]:
+        # An agent without an answer cannot stand behind a claim.
+        agent_ids = frozenset(result.agent_id for result in call.answers)
+        for attempt in range(1, BROKEN_REPLIES + 1):
+            request = call.request(model, attempt, self.timeout_seconds)
+            answer = self.llm.complete(request, cancelled=cancelled)
+            paid.append(answer.cost_micro_usd)
+            try:
+                return parse_synthesis(answer.text, agent_ids), answer
+            except LlmRejected:
+                if attempt == BROKEN_REPLIES:
+                    raise
+        raise AssertionError("unreachable")
+
+    def _cosine(self, answers: Sequence[AgentResult]) -> float | None:
+        """Measure how near the answers are; None where that cannot be told.
+
+        A second opinion that can only add a review, so an answer is not held up for want of it.
+        """
+        texts = [answer.response for answer in answers if answer.response]
+        try:
+            return mean_cosine(self.embeddings.embed(texts)) if len(texts) > 1 else None
+        except (EmbeddingUnavailable, ConfigurationError):
+            return None
 
 
-def _digest(messages: Sequence[Mapping[str, str]]) -> str:
-    text = json.dumps([dict(message) for message in messages], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """What a synthesiser is asked, whichever model it is."""
+
+    tenant_id: UUID
+    session_id: UUID
+    prompt: str
+    answers: Sequence[AgentResult]
+    guidance: str | None
+
+    def request(self, model: str, attempt: int, timeout_seconds: float) -> CompletionRequest:
+        """Return one attempt's call.
+
+        A retry repeats the call to the letter, so that a gateway which honours idempotency keys
+        charges once. That is why the boundary is a hash instead of a dice roll: it covers the
+        session's random id and every text inside the document, so that no text can hold it.
+        """
+        unbounded = self._messages("")
+        asked = json.dumps([model, attempt, str(self.session_id), unbounded], sort_keys=True)
+        digest = hashlib.sha256(asked.encode()).hexdigest()
+        return CompletionRequest(
+            model=model,
+            messages=self._messages(digest[16:40]),
+            temperature=TEMPERATURE,
+            max_tokens=SYNTHESIS_MAX_TOKENS,
+            timeout_seconds=timeout_seconds,
+            tenant_id=self.tenant_id,
+            # Another model, guidance, answer or attempt after a broken reply is another call.
+            idempotency_key=f"{self.session_id}:synthesis:{digest[:16]}:{attempt}",
+            json_schema_name=SYNTHESIS_SCHEMA_NAME,
+            json_schema=synthesis_schema(),
+            metadata={"session_id": str(self.session_id)},
+        )
+
+    def _messages(self, boundary: str) -> tuple[dict[str, str], ...]:
+        return synthesis_messages(
+            self.prompt, self.answers, boundary=boundary, guidance=self.guidance
+        )
 
 
 def text_to_check(row: Mapping[str, Any], agents: list[dict[str, Any]]) -> str:

@@ -30,7 +30,7 @@ from radiant_dagster.cli.common import (
     valid_text,
 )
 from radiant_dagster.cli.main import EXIT_FAILED
-from radiant_dagster.cli.render import OFFLINE_LABEL, STYLES, reason_text, section
+from radiant_dagster.cli.render import OFFLINE_LABEL, STYLES, draft_lines, reason_text, section
 from radiant_dagster.domain.approvals import Verdict, Vote, validate_vote
 from radiant_dagster.errors import InvalidInput
 
@@ -160,6 +160,17 @@ def render_approval(console: Console, row: Mapping[str, Any]) -> None:
         if agent["agent_id"] in review["answers"]:
             section(console, f"Answer of {agent['agent_id']} ({agent['role']})")
             print_text(console, review["answers"][agent["agent_id"]])
+    _render_draft(console, review)
+
+
+def _render_draft(console: Console, review: Mapping[str, Any]) -> None:
+    if review.get("dissent"):
+        section(console, "Dissent")
+        print_text(console, "\n".join(f"- {text}" for text in review["dissent"]))
+    if review.get("claims"):
+        section(console, "Claims of the draft, and who stands behind them")
+        claims = (f"- {item['text']} ({', '.join(item['agents'])})" for item in review["claims"])
+        print_text(console, "\n".join(claims))
     section(console, "Draft under review")
     print_text(console, review["draft"] or "There is none yet: it is written after approval.")
 
@@ -187,6 +198,8 @@ def _render_swarm(console: Console, review: Mapping[str, Any]) -> None:
     if review.get("scrubbed"):
         counts = ", ".join(f"{count} {kind}" for kind, count in review["scrubbed"].items())
         console.print(plain(f"Scrubbed: {counts}."))
+    for line in draft_lines(review):
+        console.print(plain(line, "yellow"))
 
 
 def decide(

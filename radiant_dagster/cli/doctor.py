@@ -266,6 +266,7 @@ def check_models(settings: Settings) -> str:
     served = llm.models()
     for variable, model in (
         ("RADIANT_SYNTHESIS_MODEL", settings.synthesis_model),
+        ("RADIANT_FALLBACK_SYNTHESIS_MODEL", settings.fallback_synthesis_model),
         ("RADIANT_LIBRARIAN_MODEL", settings.librarian_model),
     ):
         if served is not None and model not in served:

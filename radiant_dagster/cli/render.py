@@ -40,6 +40,7 @@ REASONS: Mapping[str, str] = {
     "cato_unavailable": "Cato, the safety check, could not be asked",
     "swarm_degraded": "some agents did not answer",
     "low_agreement": "the agents disagree",
+    "not_synthesised": "no model could merge the answers; they stand side by side",
     "revised": "the draft was written anew after a reviewer's guidance",
 }
 NOTES: Mapping[str, str] = {
@@ -192,8 +193,28 @@ def headline(view: Mapping[str, Any]) -> list[Text]:
             plain(f"The session {_ending(session)}.", STYLES.get(session["status"], "bold"))
         )
     lines.append(plain(decided(view)))
+    if session["final_response"] is None or session["final_response"] == session["draft"]:
+        lines += [plain(line, "yellow") for line in draft_lines(session["draft_details"] or {})]
     if session["final_note"]:
         lines.append(plain(NOTES.get(session["final_note"], session["final_note"])))
+    return lines
+
+
+def draft_lines(details: Mapping[str, Any]) -> list[str]:
+    """Return what qualifies a draft: how it came about and what it left out."""
+    failures = ", ".join(f"{model} ({code})" for model, code in details.get("failures", {}).items())
+    lines: list[str] = []
+    if details.get("not_synthesised"):
+        why = f" Tried: {failures}." if failures else ""
+        lines.append(
+            f"Not synthesised: the answers stand side by side as the agents gave them.{why}"
+        )
+    elif failures:
+        lines.append(f"Written by the fallback model {details['model']}; failed: {failures}.")
+    if details.get("cut"):
+        lines.append(f"Shortened before they were merged: answers of {', '.join(details['cut'])}.")
+    if details.get("agreement") == "low":
+        lines.append("The agents disagree.")
     return lines
 
 

@@ -206,7 +206,7 @@ def _require_life(client: Client, session_id: UUID, before: Progress, check_seco
     if before.status not in ("created", "running", "synthesised", "concluding") or not run_id:
         return
     state = client.dagster.run_state(run_id)
-    if state is None or state.status not in ENDED_RUNS:
+    if state is None or state.status not in ENDED_RUNS or state.will_retry:
         return
     # The run may have ended between the two looks; sensors need a moment more.
     time.sleep(check_seconds)

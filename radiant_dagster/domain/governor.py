@@ -4,21 +4,28 @@ A reservation is only as good as its estimate: a budget holds under any concurre
 call costs more than was reserved for it. So estimates here are upper bounds by rule: text is
 counted so that no common tokenizer needs more tokens, the answer is assumed to use all of
 ``max_tokens``, and a model without a known price is refused, never free.
+
+The second half is the ledger's arithmetic: what fits, and what closing a reservation moves.
+
+    held -> settled | released | expired     a late settle or release corrects the last two
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Literal
 
 from radiant_dagster.domain.heuristics import BLOCK_TOKENS, LIBRARIAN_RULES
 from radiant_dagster.domain.prices import PRICES, ModelPrice
 from radiant_dagster.domain.swarm import (
     AGENT_RULES,
-    MAX_ANSWER_CHARACTERS_IN_SYNTHESIS,
+    MAX_ANSWER_TOKENS_IN_SYNTHESIS,
     SYNTHESIS_RULES,
     AgentConfig,
 )
-from radiant_dagster.errors import InvalidInput
+from radiant_dagster.errors import BudgetExceeded, InvalidInput
 
 MILLION = 1_000_000
 CHARACTERS_PER_TOKEN = 2  # English needs 4 to 5; TensorZero's rate limiter uses the same bound
@@ -43,6 +50,16 @@ OFFLINE_PREFIX = "offline-demo/"
 # would be too low by half for Chinese or emoji).
 PLAIN = re.compile(r"[a-z ]")
 UNBROKEN = re.compile(r"[a-z]{20,}")
+
+Scope = Literal["day", "month"]
+SCOPES: tuple[Scope, ...] = ("day", "month")
+# Of a new tenant: far more than a clinic asks in a day, far less than a runaway script could spend.
+DEFAULT_LIMITS_MICRO_USD: dict[Scope, int] = {"day": 500 * MILLION, "month": 5_000 * MILLION}
+MOST_LIMIT_USD = 10_000_000
+
+ReservationState = Literal["held", "settled", "released", "expired"]
+# From a session's last deadline to the sweep: for a sensor that was away or a worker that is busy.
+EXPIRY_MARGIN_SECONDS = 3_600
 
 
 def price_of(model: str) -> ModelPrice:
@@ -146,6 +163,8 @@ def estimate_session(
     context_characters: int,
     synthesis_model: str,
     librarian_model: str,
+    *,
+    fallback_synthesis_model: str | None = None,
 ) -> SessionEstimate:
     """Return the most a session can cost when every call is made once.
 
@@ -156,6 +175,7 @@ def estimate_session(
             system prompt.
         synthesis_model: Model that writes the single answer.
         librarian_model: Model that distils a heuristic.
+        fallback_synthesis_model: Model that writes it instead; the dearer of both is reserved.
 
     Raises:
         InvalidInput: A model has no known price; nothing has been spent.
@@ -171,12 +191,14 @@ def estimate_session(
         )
         for agent in agents
     }
-    synthesis = estimate(
+    merged_characters = (
         prompt_characters
         + SYNTHESIS_EXTRA_CHARACTERS
-        + sum(_answer_characters(agent) for agent in agents),
-        SYNTHESIS_MAX_TOKENS,
-        synthesis_model,
+        + sum(_answer_characters(agent) for agent in agents)
+    )
+    synthesis = max(
+        estimate(merged_characters, SYNTHESIS_MAX_TOKENS, model)
+        for model in (synthesis_model, fallback_synthesis_model or synthesis_model)
     )
     librarian = estimate(
         2 * LIBRARIAN_CHARACTERS + LIBRARIAN_EXTRA_CHARACTERS, LIBRARIAN_MAX_TOKENS, librarian_model
@@ -191,5 +213,140 @@ def estimate_session(
 
 def _answer_characters(agent: AgentConfig) -> int:
     # Written by a model, so no longer than its tokens; English has at most about six characters a
-    # token. The synthesis shows the first 8,000 characters.
-    return min(2 * MAX_ANSWER_CHARACTERS_IN_SYNTHESIS, 6 * agent.max_tokens) + 200
+    # token. The synthesis cuts it to its own cap, counted the same way.
+    return min(2 * MAX_ANSWER_TOKENS_IN_SYNTHESIS, 6 * agent.max_tokens) + 200
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What may be spent in one period, what is, and what is held for calls to come."""
+
+    scope: Scope
+    period_key: str
+    limit_micro_usd: int
+    reserved_micro_usd: int = 0
+    spent_micro_usd: int = 0
+
+    @property
+    def free_micro_usd(self) -> int:
+        """What may still be held; negative where a limit was lowered below what is spent."""
+        return self.limit_micro_usd - self.spent_micro_usd - self.reserved_micro_usd
+
+    def moved(self, reserved: int, spent: int) -> "Account":
+        """Return the account after a movement."""
+        return Account(
+            self.scope,
+            self.period_key,
+            self.limit_micro_usd,
+            self.reserved_micro_usd + reserved,
+            self.spent_micro_usd + spent,
+        )
+
+
+def period_key(scope: Scope, now: datetime) -> str:
+    """Return the name of the period that a moment falls into, in UTC: 2026-11-22 or 2026-11."""
+    return now.astimezone(UTC).strftime("%Y-%m-%d" if scope == "day" else "%Y-%m")
+
+
+def resets_at(scope: Scope, now: datetime) -> datetime:
+    """Return when the next period begins."""
+    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    if scope == "day":
+        return midnight + timedelta(days=1)
+    return (midnight.replace(day=1) + timedelta(days=32)).replace(day=1)
+
+
+def require_fits(accounts: Sequence[Account], needed_micro_usd: int, now: datetime) -> None:
+    """Refuse an amount that does not fit every account.
+
+    Raises:
+        BudgetExceeded: Names the first scope that is too small; nothing has been spent.
+    """
+    for account in accounts:
+        if needed_micro_usd > account.free_micro_usd:
+            raise BudgetExceeded(
+                account.scope,
+                needed_micro_usd=needed_micro_usd,
+                limit_micro_usd=account.limit_micro_usd,
+                spent_micro_usd=account.spent_micro_usd,
+                reserved_micro_usd=account.reserved_micro_usd,
+                resets_at=resets_at(account.scope, now),
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a reservation stands: its estimate is held, or its actual amount is charged."""
+
+    state: ReservationState
+    estimate_micro_usd: int
+    actual_micro_usd: int = 0
+
+    @property
+    def reserved_micro_usd(self) -> int:
+        """What it holds in its accounts."""
+        return self.estimate_micro_usd if self.state == "held" else 0
+
+
+def settled(standing: Standing, actual_micro_usd: int) -> Standing:
+    """Return a reservation charged with what was really spent; nothing spent releases it."""
+    state: ReservationState = "settled" if actual_micro_usd else "released"
+    return Standing(state, standing.estimate_micro_usd, actual_micro_usd)
+
+
+def expired(standing: Standing) -> Standing:
+    """Return an abandoned reservation charged with its estimate, which may have been billed."""
+    if standing.state != "held":
+        return standing
+    return Standing("expired", standing.estimate_micro_usd, standing.estimate_micro_usd)
+
+
+def movement(before: Standing, after: Standing) -> tuple[int, int]:
+    """Return what a change adds to the reserved and to the spent amount of its accounts."""
+    return (
+        after.reserved_micro_usd - before.reserved_micro_usd,
+        after.actual_micro_usd - before.actual_micro_usd,
+    )
+
+
+def share_cost(cost_micro_usd: int, standings: Sequence[Standing]) -> tuple[int, ...]:
+    """Divide what a session cost among its reservations, oldest first.
+
+    Those that are settled keep what they were charged, a swept one pays up to its estimate, and the
+    newest pays the rest, which may be more than it held where a call cost more than its estimate.
+
+    Args:
+        cost_micro_usd: All paid calls of the session.
+        standings: One for the first execution, one for each re-execution.
+    """
+    left = cost_micro_usd
+    shares: list[int] = []
+    for standing in standings[:-1]:
+        closed = standing.state in ("settled", "released")
+        share = min(left, standing.actual_micro_usd if closed else standing.estimate_micro_usd)
+        shares.append(share)
+        left -= share
+    return (*shares, left)[: len(standings)]
+
+
+def parse_limit(text: str) -> int:
+    """Return an amount that a person typed in US dollars, in micro-USD.
+
+    Raises:
+        InvalidInput: Not an amount, negative, finer than a micro-dollar or absurdly large.
+    """
+    try:
+        amount = Decimal(text.strip().removeprefix("$"))
+    except InvalidOperation:
+        amount = Decimal("nan")
+    fix = "Pass US dollars, for instance 25 or 0.50; 0 stops all spending."
+    if not amount.is_finite():
+        raise InvalidInput("limit", "is not an amount", fix)
+    if amount < 0:
+        raise InvalidInput("limit", "is negative", fix)
+    if amount > MOST_LIMIT_USD:
+        raise InvalidInput("limit", f"is more than ${MOST_LIMIT_USD:,}", fix)
+    micro = amount * MILLION
+    if micro != micro.to_integral_value():
+        raise InvalidInput("limit", "has more than six decimals", fix)
+    return int(micro)

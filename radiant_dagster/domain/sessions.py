@@ -210,6 +210,7 @@ def approval_reasons(
     cato_verdict: str,
     swarm_status: str,
     agreement: Literal["high", "low", "unknown"],
+    not_synthesised: bool = False,
 ) -> tuple[str, ...]:
     """List why a person has to look; empty means nobody has to.
 
@@ -220,7 +221,8 @@ def approval_reasons(
         policy: The domain's policy.
         cato_verdict: ``safe``, ``review``, ``blocked`` or ``unavailable``.
         swarm_status: ``complete`` or ``degraded``.
-        agreement: What the synthesiser said of the agents' agreement.
+        agreement: Of the agents, as the synthesiser said and as it was measured.
+        not_synthesised: The draft is the agents' answers, since no model could merge them.
 
     Returns:
         Codes in a fixed order, for the reviewer and Dagit.
@@ -231,6 +233,7 @@ def approval_reasons(
         (f"cato_{cato_verdict}", cato_verdict != "safe"),
         ("swarm_degraded", swarm_status != "complete"),
         ("low_agreement", agreement == "low"),
+        ("not_synthesised", not_synthesised),
     ]
     return tuple(code for code, holds in reasons if holds)
 

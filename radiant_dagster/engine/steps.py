@@ -8,6 +8,7 @@ is marked `failed` with the code, so that callers see it without Dagit.
 
 import functools
 import inspect
+import random
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,10 +19,18 @@ import dagster as dg
 
 from radiant_dagster.adapters import sessions
 from radiant_dagster.adapters.postgres import Database
-from radiant_dagster.errors import Cancelled, RadiantError, StateError, TransientError
+from radiant_dagster.domain.swarm import retry_wait_seconds
+from radiant_dagster.errors import (
+    Cancelled,
+    LlmUnavailable,
+    RadiantError,
+    StateError,
+    TransientError,
+)
 
 STEP_RETRIES = 2
 STEP_RETRY_SECONDS = 1
+MAX_WAIT_SECONDS = 20.0  # a provider that asks for more is given up for this session instead
 
 Ref = dict[str, str]
 """Ids that ops hand on: `tenant_id`, `session_id` and, for an agent, `agent_id`."""
@@ -80,6 +89,28 @@ def _guard(context: dg.OpExecutionContext, arguments: dict[str, Any]) -> Iterato
         raise failure(arguments, error) from None
     except Exception as error:  # noqa: BLE001 - a boundary: what leaves here ends in Dagster's log
         raise failure(arguments, _Unexpected(error)) from None
+
+
+def retry_model_call(
+    context: dg.OpExecutionContext,
+    error: LlmUnavailable,
+    max_retries: int,
+    *,
+    within_seconds: float = MAX_WAIT_SECONDS,
+) -> None:
+    """Have the step run again after a passing fault of a model, else return.
+
+    Args:
+        max_retries: How often the step may run again.
+        within_seconds: Time left; a longer wait is not worth it.
+    """
+    wait = retry_wait_seconds(
+        error.retry_after_seconds,
+        context.retry_number,
+        jitter=random.random(),  # noqa: S311
+    )
+    if context.retry_number < max_retries and wait < min(MAX_WAIT_SECONDS, within_seconds):
+        raise dg.RetryRequested(max_retries, wait) from None
 
 
 class _Unexpected(RadiantError):

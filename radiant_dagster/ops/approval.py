@@ -32,6 +32,7 @@ def gate(context: dg.OpExecutionContext, ref: dict, database: DatabaseResource):
             cato_verdict=row["cato_verdict"] or "unavailable",
             swarm_status=row["swarm_status"],
             agreement=(row["draft_details"] or {}).get("agreement", "unknown"),
+            not_synthesised=sessions.is_not_synthesised(row),
         )
         sessions.update_session(cursor, tenant_id, session_id, approval_reasons=list(reasons))
     metadata = {"approval_needed": bool(reasons), "reasons": list(reasons)}

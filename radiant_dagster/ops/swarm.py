@@ -1,10 +1,8 @@
 """The agents: plan them, run each as one mapped step, gather what came back."""
 
-import random
-
 import dagster as dg
 
-from radiant_dagster.adapters import sessions
+from radiant_dagster.adapters import ledger, sessions
 from radiant_dagster.adapters.agents import ask_agent
 from radiant_dagster.domain.swarm import (
     AgentResult,
@@ -12,20 +10,18 @@ from radiant_dagster.domain.swarm import (
     mapping_key,
     missing_reasons,
     quorum,
-    retry_wait_seconds,
     swarm_status,
 )
 from radiant_dagster.engine.cancellation import step_cancelled
-from radiant_dagster.engine.steps import Ref, ids, session_op
+from radiant_dagster.engine.steps import Ref, ids, retry_model_call, session_op
 from radiant_dagster.errors import LlmUnavailable, QuorumNotReached
 from radiant_dagster.resources import DatabaseResource, ModelsResource
 
-MAX_WAIT_SECONDS = 20.0  # a provider that asks for more gets the answer "failed" instead
-
 
 @session_op(
-    description="Check that every agent of the session is stored and show what the session may "
-    "cost at most.",
+    description="Check that every agent of the session is stored and reserve what the session may "
+    "cost at most: agents, synthesis and Librarian together. Fails where the budget of the day or "
+    "the month does not hold it; nothing has been spent then.",
     tags={"radiant/phase": "prepare"},
 )
 def plan_agents(
@@ -33,17 +29,19 @@ def plan_agents(
     ref: dict,  # type: ignore[type-arg]
     database: DatabaseResource,
 ) -> dict:  # type: ignore[type-arg]
-    """Check the stored agents and show the cost estimate."""
+    """Check the stored agents and reserve the session's cost."""
     tenant_id, session_id = ids(ref)
     with database.database.tenant_transaction(tenant_id) as cursor:
         row = sessions.get_session(cursor, tenant_id, session_id)
         agents = sessions.agent_rows(cursor, tenant_id, session_id)
+        reserved = ledger.hold_for_session(cursor, tenant_id, session_id)
     context.add_output_metadata(
         {
             "agents": len(agents),
             "quorum": quorum(len(agents)),
             "heuristics_offered": len(row["heuristics"]),
             "estimated_usd_at_most": row["estimated_micro_usd"] / 1e6,
+            "reserved_usd": reserved / 1e6,
         }
     )
     return {**ref, **{f"agent_{n}": agent["agent_id"] for n, agent in enumerate(agents)}}
@@ -81,6 +79,8 @@ def run_agent(
     agent_id: str = ref["agent_id"]
     with database.database.tenant_transaction(tenant_id) as cursor:
         call = sessions.begin_agent(cursor, tenant_id, session_id, agent_id, run_id=context.run_id)
+        if call is not None:
+            ledger.hold_for_session(cursor, tenant_id, session_id)
     if call is None:
         context.add_output_metadata({"status": "success", "bought_before": True})
         return ref
@@ -94,14 +94,7 @@ def run_agent(
             cancelled=step_cancelled(),
         )
     except LlmUnavailable as error:
-        wait = retry_wait_seconds(
-            error.retry_after_seconds,
-            context.retry_number,
-            jitter=random.random(),  # noqa: S311
-        )
-        may_retry = context.retry_number < models.max_retries
-        if may_retry and wait < min(MAX_WAIT_SECONDS, call.remaining_seconds):
-            raise dg.RetryRequested(models.max_retries, wait) from None
+        retry_model_call(context, error, models.max_retries, within_seconds=call.remaining_seconds)
         result = gave_up(agent_id, error.code, str(error))
     with database.database.tenant_transaction(tenant_id) as cursor:
         offered = sessions.offered_from(call.session)

@@ -6,16 +6,40 @@ import dagster as dg
 
 from radiant_dagster.adapters import sessions, tenants
 from radiant_dagster.adapters.conclusion import Conclusion
-from radiant_dagster.adapters.synthesis import check_draft, verdict_of, write_draft
+from radiant_dagster.adapters.synthesis import Synthesiser, check_draft, verdict_of
 from radiant_dagster.engine.cancellation import step_cancelled
-from radiant_dagster.engine.steps import ids, session_op
+from radiant_dagster.engine.steps import ids, retry_model_call, session_op
 from radiant_dagster.errors import QuorumNotReached
-from radiant_dagster.resources import DatabaseResource, ModelsResource, SafetyResource
+from radiant_dagster.resources import (
+    DatabaseResource,
+    EmbeddingsResource,
+    ModelsResource,
+    SafetyResource,
+)
+
+
+def _synthesiser(
+    context: dg.OpExecutionContext,
+    database: DatabaseResource,
+    models: ModelsResource,
+    embeddings: EmbeddingsResource,
+) -> Synthesiser:
+    return Synthesiser(
+        database=database.database,
+        llm=models.client,
+        embeddings=embeddings.model,
+        model=models.synthesis_model,
+        fallback_model=models.fallback_synthesis_model,
+        timeout_seconds=models.call_timeout_seconds,
+        retry=lambda error: retry_model_call(context, error, models.max_retries),
+    )
 
 
 @session_op(
     description="Write the draft: one answer from all of the agents' answers. Skipped where the "
-    "domain's policy puts the answers themselves before the reviewer (`review_stage = answers`).",
+    "domain's policy puts the answers themselves before the reviewer (`review_stage = answers`). A "
+    "passing fault is retried, then the fallback model writes it; where neither can, the answers "
+    "stand side by side as the draft and a person has to look.",
     tags={"radiant/phase": "synthesis"},
 )
 def synthesize(
@@ -23,6 +47,7 @@ def synthesize(
     ref: dict,  # type: ignore[type-arg]
     database: DatabaseResource,
     models: ModelsResource,
+    embeddings: EmbeddingsResource,
 ) -> dict:  # type: ignore[type-arg]
     """Write the draft from all of the agents' answers."""
     tenant_id, session_id = ids(ref)
@@ -33,18 +58,13 @@ def synthesize(
         # Re-execution of a dynamic graph can skip the step that collects; so look again here.
         raise QuorumNotReached(session_id, 0, 1, "the swarm failed")
     if policy.drafts_before_review(requested=row["require_approval"]) and row["draft"] is None:
-        draft = write_draft(
-            database.database,
-            models.client,
-            models.synthesis_model,
-            tenant_id,
-            session_id,
-            timeout_seconds=models.call_timeout_seconds,
-            cancelled=step_cancelled(),
+        draft = _synthesiser(context, database, models, embeddings).write_draft(
+            tenant_id, session_id, cancelled=step_cancelled()
         )
         context.add_output_metadata(
             {
-                "model": draft.model_used,
+                "model": draft.model_used or "none",
+                "not_synthesised": draft.not_synthesised,
                 "agreement": draft.agreement,
                 "latency_ms": draft.latency_ms,
                 "cost_usd": draft.cost_micro_usd / 1e6,
@@ -86,16 +106,15 @@ def finalize_synthesis(
     ref: dict,  # type: ignore[type-arg]
     database: DatabaseResource,
     models: ModelsResource,
+    embeddings: EmbeddingsResource,
     safety: SafetyResource,
 ):
     """Carry out what was decided."""
     conclusion = Conclusion(
         database=database.database,
-        llm=models.client,
-        model=models.synthesis_model,
+        synthesiser=_synthesiser(context, database, models, embeddings),
         cato=safety.cato,
         detector=safety.detector,
-        timeout_seconds=models.call_timeout_seconds,
     )
     concluded = conclusion.carry_out(
         *ids(ref), run_id=context.run_id, new_id=uuid4(), cancelled=step_cancelled()

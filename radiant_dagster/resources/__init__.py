@@ -139,6 +139,11 @@ class ModelsResource(dg.ConfigurableResource):
         return process_settings().synthesis_model
 
     @property
+    def fallback_synthesis_model(self) -> str:
+        """Model that writes it instead (RADIANT_FALLBACK_SYNTHESIS_MODEL)."""
+        return process_settings().fallback_synthesis_model
+
+    @property
     def librarian_model(self) -> str:
         """Model that distils heuristics (RADIANT_LIBRARIAN_MODEL)."""
         return process_settings().librarian_model

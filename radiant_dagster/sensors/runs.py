@@ -1,5 +1,6 @@
 """Makes sessions end when their run ended without them: a killed worker, a terminated run."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,8 @@ from radiant_dagster.domain.approvals import attempt_of
 from radiant_dagster.jobs import synthesis_and_librarian
 from radiant_dagster.resources import DatabaseResource
 
+TAG_LOOKS, TAG_PAUSE_SECONDS = 30, 0.1
+WILL_RETRY = "dagster/will_retry"  # Dagster's own tag on a failed run
 JOBS = ("think_tank", "synthesis_and_librarian")
 
 
@@ -29,12 +32,30 @@ def session_failure_sensor(
     run = context.dagster_run
     if run.job_name not in JOBS:
         return dg.SkipReason("Not a session's run.")
+    if _will_retry(context.instance, run.run_id):
+        return dg.SkipReason("The worker was lost; Dagster runs it again from where it broke.")
     run_outcomes.mark_failed(database.database, run.run_id, session=_session_of(run))
     approval_id = _approval_of(run)
     if approval_id is not None:
         attempt = attempt_of(run.tags.get("dagster/run_key"))
         dispatch.retry_continuation(database.database, approval_id, run.run_id, attempt=attempt)
     return None
+
+
+def _will_retry(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Tell whether Dagster runs a failed run again.
+
+    It writes its answer just after the status that wakes this sensor, hence the short wait.
+    """
+    if not instance.run_retries_enabled:
+        return False
+    for _ in range(TAG_LOOKS):
+        run = instance.get_run_by_id(run_id)
+        tag = run.tags.get(WILL_RETRY) if run else "false"
+        if tag is not None:
+            return tag == "true"
+        time.sleep(TAG_PAUSE_SECONDS)
+    return False
 
 
 def _session_of(run: dg.DagsterRun) -> tuple[UUID, UUID] | None:

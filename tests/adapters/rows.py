@@ -106,6 +106,14 @@ def fill_tenant(cursor: Any, tenant_id: uuid.UUID) -> None:
         cursor, "librarian_decision", **keys, decision="skipped", reason="x", source_user="ann",
         reviewed=False,
     )  # fmt: skip
+    insert(
+        cursor, "budget_account", tenant_id=tenant_id, scope="day", period_key="2026-01-01",
+        limit_micro_usd=1,
+    )  # fmt: skip
+    insert(
+        cursor, "reservation", **keys, attempt_key="k", accounts={"day": "2026-01-01"}, model="m",
+        purpose="session", estimate_micro_usd=0, expires_at="2100-01-01",
+    )  # fmt: skip
     empty = []
     for table, key in tenant_tables(cursor).items():
         cursor.execute(

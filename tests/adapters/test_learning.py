@@ -9,18 +9,22 @@ import pytest
 
 from radiant_dagster.adapters import grimoire, sessions
 from radiant_dagster.adapters.cato import EmbeddedCato
-from radiant_dagster.adapters.embeddings import build_embeddings
+from radiant_dagster.adapters.embeddings import (
+    EmbeddingModel,
+    LiteLlmEmbeddings,
+    MiniLmEmbeddings,
+    build_embeddings,
+)
 from radiant_dagster.adapters.librarian import Librarian, Outcome
 from radiant_dagster.adapters.llm import LlmClient
 from radiant_dagster.adapters.llm_transports import build_llm
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings
-from radiant_dagster.adapters.synthesis import Draft, write_draft
+from radiant_dagster.adapters.synthesis import Draft, Synthesiser
 from radiant_dagster.domain.phi import RuleDetector, Span
 from radiant_dagster.domain.swarm import AgentResult
-from radiant_dagster.errors import LlmRejected
 from tests.adapters.rows import insert, insert_session
-from tests.services.llm_server import DISCONNECT, LlmServer, content
+from tests.services.llm_server import DISCONNECT, Call, LlmServer, Reply, content, error
 
 PROMPT = "How long do vaccines keep cold after a power cut?"
 ANSWER = "Vaccines keep cold for four hours in a closed fridge."
@@ -87,17 +91,18 @@ def write(
     tenant: uuid.UUID,
     session_id: uuid.UUID,
     guidance: Any = None,
+    embeddings: EmbeddingModel | None = None,
 ) -> Draft:
-    return write_draft(
-        database,
-        llm,
-        "gpt-4o",
-        tenant,
-        session_id,
+    synthesiser = Synthesiser(
+        database=database,
+        llm=llm,
+        embeddings=embeddings or MiniLmEmbeddings(),
+        model="gpt-4o",
+        fallback_model="gpt-4o-mini",
         timeout_seconds=10,
-        cancelled=lambda: False,
-        guidance=guidance,
+        retry=lambda _: None,
     )
+    return synthesiser.write_draft(tenant, session_id, cancelled=lambda: False, guidance=guidance)
 
 
 def review(
@@ -151,20 +156,64 @@ def test_a_broken_synthesis_is_asked_for_once_more_and_both_are_paid(
     assert len(set(keys(models))) == 2
 
 
-def test_a_synthesis_that_stays_broken_is_paid_for_and_changes_no_draft(
+def test_a_synthesis_that_stays_broken_is_paid_for_and_written_by_the_fallback(
     database: Database, llm: LlmClient, models: LlmServer, tenant: uuid.UUID, session_id: uuid.UUID
 ) -> None:
     # An agent without an answer cannot stand behind a claim.
     claims = [{"text": "So says b.", "agents": ["b"]}]
-    models.script(*[content(synthesis(answer="Lost.", claims=claims))] * 2)
+    models.script(*[content(synthesis(answer="Lost.", claims=claims))] * 2, content(synthesis()))
 
-    with pytest.raises(LlmRejected) as caught:
-        write(database, llm, tenant, session_id)
+    draft = write(database, llm, tenant, session_id)
 
     after = row(database, tenant, session_id)
-    assert caught.value.code == "unknown_agent_cited"
+    assert after["draft_details"]["failures"] == {"gpt-4o": "unknown_agent_cited"}
     assert after["draft"] == ANSWER
-    assert after["cost_micro_usd"] > 0
+    assert [call.body["model"] for call in models.paid] == ["gpt-4o", "gpt-4o", "gpt-4o-mini"]
+    assert after["cost_micro_usd"] == draft.cost_micro_usd
+    assert len(set(keys(models))) == 3
+
+
+@pytest.mark.parametrize("fault", [error(503), error(401), error(404), DISCONNECT])
+def test_an_answer_is_not_held_up_where_agreement_cannot_be_measured(
+    database: Database,
+    llm: LlmClient,
+    models: LlmServer,
+    tenant: uuid.UUID,
+    session_id: uuid.UUID,
+    fault: Reply,
+) -> None:
+    with database.tenant_transaction(tenant) as cursor:
+        cursor.execute("update radiant.agent_run set status = 'success'")
+    models.script(content(synthesis()), fault)
+    away = LiteLlmEmbeddings("text-embedding-3-small", base_url=models.url)
+
+    draft = write(database, llm, tenant, session_id, embeddings=away)
+
+    assert models.calls[-1].path.endswith("/embeddings")
+    assert draft.agreement == "high"
+    assert row(database, tenant, session_id)["draft_details"]["cosine"] is None
+
+
+def boundary(call: Call) -> str:
+    """Return what stands around the document, after checking that it does."""
+    system, user = call.body["messages"]
+    first, *_, last = user["content"].split("\n")
+    assert first == last
+    assert first in system["content"]
+    return first
+
+
+def test_the_boundary_is_unknown_before_and_the_same_when_the_call_is_repeated(
+    database: Database, llm: LlmClient, models: LlmServer, tenant: uuid.UUID, session_id: uuid.UUID
+) -> None:
+    for guidance in (None, None, "Shorter."):
+        models.script(content(synthesis()))
+        write(database, llm, tenant, session_id, guidance)
+
+    first, repeated, other = models.calls
+    assert len(boundary(first)) == 24
+    assert first.body == repeated.body
+    assert boundary(first) != boundary(other)
 
 
 def test_the_same_synthesis_keeps_its_key_and_other_guidance_gets_another(

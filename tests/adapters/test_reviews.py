@@ -13,6 +13,11 @@ from tests.adapters.rows import insert, insert_session
 PROMPT = "Mr. John Q. Smithers, MRN: 48213377, asks how long vaccines keep."
 DRAFT = "Tell Mr. John Q. Smithers, MRN 48213377, that they keep four hours."
 ANSWER = "John Q. Smithers should call 555-010-4477 about his vaccines."
+DETAILS = {
+    "claims": [{"text": "John Q. Smithers keeps vaccines.", "agents": ["agent-0"]}],
+    "dissent": ["MRN 48213377 was not considered."],
+    "agreement": "low",
+}
 RAW = ("Smithers", "48213377", "4477")
 
 
@@ -34,8 +39,9 @@ class GreedyDetector:
 def session(database: Database, tenant: uuid.UUID) -> Mapping[str, Any]:
     with database.tenant_transaction(tenant) as cursor:
         session_id = insert_session(
-            cursor, tenant, prompt=PROMPT, draft=DRAFT, status="synthesised"
-        )
+            cursor, tenant, prompt=PROMPT, draft=DRAFT, status="synthesised",
+            draft_details=json.dumps(DETAILS),
+        )  # fmt: skip
         for position, (status, response) in enumerate((("success", ANSWER), ("failed", ANSWER))):
             insert(
                 cursor,
@@ -77,6 +83,8 @@ def test_a_reviewer_reads_the_whole_bundle_without_identifiers(
     assert "keep four hours" in review["draft"]
     assert "[PERSON_1]" in review["draft"]
     assert "[PERSON_1]" in review["prompt"]
+    assert review["claims"] == [{"text": "[PERSON_1] keeps vaccines.", "agents": ["agent-0"]}]
+    assert "was not considered" in review["dissent"][0]
     assert not any(raw in json.dumps(review) for raw in RAW)
 
 
@@ -86,7 +94,12 @@ def test_a_detector_that_breaks_shows_the_reviewer_nothing(
     row = submit(database, tenant, session, BrokenDetector())
 
     text = json.dumps(row["review_sanitized"])
-    words = {word for raw in (PROMPT, DRAFT, ANSWER) for word in raw.split() if len(word) > 3}
+    words = {
+        word
+        for raw in (PROMPT, DRAFT, ANSWER, *DETAILS["dissent"])
+        for word in raw.split()
+        if len(word) > 3
+    }
     assert row["withheld"]
     assert row["review_sanitized"]["withheld_because"] == "RuntimeError"
     assert {word for word in words if word in text} == set()

@@ -131,6 +131,19 @@ def test_a_model_the_gateway_does_not_serve_is_refused_before_anything_is_paid(
     assert models.calls == []
 
 
+def test_a_fallback_without_a_price_is_refused_by_its_settings_name(
+    database: Database, tenant: uuid.UUID
+) -> None:
+    settings = Settings.load(
+        {"RADIANT_FALLBACK_SYNTHESIS_MODEL": "gpt-imaginary", "RADIANT_HOME": "/nonexistent"}
+    )
+
+    with pytest.raises(InvalidInput) as caught:
+        prepare(database, settings, tenant, **wanted())
+
+    assert caught.value.field == "RADIANT_FALLBACK_SYNTHESIS_MODEL"
+
+
 def test_an_unreachable_gateway_is_refused_before_anything_is_stored(
     database: Database, tenant: uuid.UUID
 ) -> None:

@@ -1,11 +1,13 @@
 """Reading what waits for a person, and deciding it."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Radiant, Stack
 from tests.conftest import run_sql, with_database
+from tests.services.llm_server import OK, content
 
 PHI = "John Smith, MRN 12345678, asks: may he take ibuprofen?"
 
@@ -34,6 +36,26 @@ def test_a_reviewer_sees_everything_but_what_identifies(stack: Stack) -> None:
     for output in (shown.stdout, document.stdout):
         assert "John Smith" not in output
         assert "12345678" not in output
+
+
+def test_a_reviewer_sees_the_dissent_and_who_stands_behind_each_claim(stack: Stack) -> None:
+    for agent in ("analyst", "domain_expert", "skeptic", "pragmatist", "safety_reviewer"):
+        stack.radiant.models.script(OK, agent=agent)
+    body = {
+        "answer": "He may not.",
+        "claims": [{"text": "John Smith has one kidney.", "agents": ["analyst", "skeptic"]}],
+        "dissent": ["The pragmatist would let John Smith take one."],
+        "agreement": "low",
+    }
+    stack.radiant.models.script(content(json.dumps(body)))
+    approval_id = waiting(stack)
+
+    shown = " ".join(stack.radiant("approvals", "show", approval_id[:8]).stdout.split())
+
+    assert "The agents disagree." in shown
+    assert "- [PERSON_1] has one kidney. (analyst, skeptic)" in shown
+    assert "- The pragmatist would let [PERSON_1] take one." in shown
+    assert shown.index("Dissent") < shown.index("Draft under review")
 
 
 def test_an_approved_draft_is_the_answer(stack: Stack) -> None:

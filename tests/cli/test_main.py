@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from radiant_dagster.cli.main import COMMANDS, _report, main
 from radiant_dagster.errors import (
-    BudgetExceeded,
+    BudgetMissing,
     ConfigurationError,
     DatabaseUnavailable,
     InvalidInput,
@@ -88,7 +88,7 @@ def test_every_help_has_an_example(name: str) -> None:
         (DatabaseUnavailable("h:1/x", "gone"), 4),
         (ConfigurationError("RADIANT_HOME", "is bad", "Mend it."), 4),
         (ServerDied("worker", 1, "worker.log", "its last words"), 4),
-        (BudgetExceeded("tenant", "2", "1"), 1),
+        (BudgetMissing("day"), 1),
         (click.UsageError("no such option"), 2),
         (ValueError("SECRET-TEXT"), 1),
     ],

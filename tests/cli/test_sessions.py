@@ -9,6 +9,7 @@ from radiant_dagster.adapters import tenants
 from radiant_dagster.adapters.postgres import Database
 from tests.cli.conftest import PROMPT, Radiant, Stack
 from tests.conftest import run_sql
+from tests.services.llm_server import OK, content, error
 
 
 def ask(radiant: Radiant, *options: str) -> str:
@@ -54,6 +55,47 @@ def test_a_session_is_shown_whole(stack: Stack) -> None:
     actions = [row["action"] for row in document["audit"]]
     assert actions[0] == "session.created"
     assert actions[-1] == "session.rejected"
+
+
+def test_what_qualifies_an_answer_stands_above_it(stack: Stack) -> None:
+    radiant = stack.radiant
+    radiant.models.script(error(401), agent="skeptic")
+    radiant.models.script(*[content("no JSON")] * 4, agent=None)
+    for agent in ("analyst", "domain_expert", "pragmatist", "safety_reviewer"):
+        radiant.models.script(OK, agent=agent)
+    session_id = ask(radiant)
+    (listed,) = radiant.json("approvals", "list")["approvals"]
+    review = radiant("approvals", "show", listed["id"]).stdout
+    radiant("approvals", "approve", listed["id"], "--as", "dr-lee", "--yes")
+    stack.conclude(listed["id"])
+
+    shown = radiant("sessions", "show", session_id).stdout
+    document = radiant.json("sessions", "show", session_id)["session"]
+
+    answer = shown.index("They follow as each agent gave them")
+    for words in (
+        "Degraded: 4 of 5 agents answered; missing: skeptic (authentication).",
+        "Not synthesised: the answers stand side by side",
+        "gpt-4o (invalid_synthesis), gpt-4o-mini (invalid_synthesis)",
+    ):
+        assert " ".join(shown.split()).index(words) < answer
+    assert "no model could merge the answers" in review
+    assert document["swarm_status"] == "degraded"
+    assert document["missing_agents"] == {"skeptic": "authentication"}
+    assert document["draft_details"]["not_synthesised"] is True
+
+
+def test_an_answer_of_the_fallback_model_says_so(stack: Stack) -> None:
+    long = content("Keep the fridge closed for four hours. " * 600)
+    for agent, reply in (("analyst", OK), ("skeptic", long), ("pragmatist", OK)):
+        stack.radiant.models.script(reply, agent=agent)
+    stack.radiant.models.script(error(404))
+    session_id = ask(stack.radiant, "--panel", "quick")
+
+    shown = " ".join(stack.radiant("sessions", "show", session_id).stdout.split())
+
+    assert "fallback model gpt-4o-mini; failed: gpt-4o (unknown_model)." in shown
+    assert "Shortened before they were merged: answers of skeptic." in shown
 
 
 def test_an_id_may_be_shortened(radiant: Radiant) -> None:

@@ -160,7 +160,7 @@ def test_the_messages_really_sent_fit_the_sessions_estimate() -> None:
         agents, counted_characters(json.dumps(prompt)), 0, "gpt-4o", "gpt-4o-mini"
     )
     sent = agent_messages(SwarmTask("t", prompt, {}), agents[0], heuristics)
-    merged = synthesis_messages(prompt, results)
+    merged = synthesis_messages(prompt, results, boundary="b0")
 
     for messages, max_tokens, reserved in (
         (sent, 1000, found.per_agent["a0"]),
@@ -172,11 +172,22 @@ def test_the_messages_really_sent_fit_the_sessions_estimate() -> None:
 
 def test_the_rules_around_a_tiny_answer_are_part_of_the_estimate() -> None:
     found = estimate_session([agent(1, max_tokens=1)], 3, 0, "gpt-4o", "gpt-4o-mini")
-    merged = synthesis_messages("?", [AgentResult("a1", "success", "A")])
+    merged = synthesis_messages("?", [AgentResult("a1", "success", "A")], boundary="b0")
 
     counted = sum(counted_characters(message["content"]) for message in merged)
 
     assert estimate(counted, SYNTHESIS_MAX_TOKENS, "gpt-4o") <= found.synthesis
+
+
+@pytest.mark.parametrize("models", [("gpt-4o", "gpt-4o-mini"), ("gpt-4o-mini", "gpt-4o")])
+def test_the_dearer_of_both_synthesisers_is_reserved(models: tuple[str, str]) -> None:
+    dear = estimate_session([agent(1)], 400, 0, "gpt-4o", "gpt-4o-mini")
+
+    found = estimate_session(
+        [agent(1)], 400, 0, models[0], "gpt-4o-mini", fallback_synthesis_model=models[1]
+    )
+
+    assert found == dear
 
 
 def test_a_session_with_an_unknown_model_is_refused() -> None:

@@ -89,6 +89,7 @@ REASON_INPUTS: dict[str, tuple[Any, Any]] = {
     "cato_verdict": ("safe", "blocked"),
     "swarm_status": ("complete", "degraded"),
     "agreement": ("high", "low"),
+    "not_synthesised": (False, True),
 }
 
 

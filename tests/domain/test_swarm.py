@@ -43,7 +43,7 @@ def result(agent_id: str, status: Any = "success", **fields: Any) -> AgentResult
 
 
 def document(messages: tuple[dict[str, str], ...]) -> dict[str, Any]:
-    return json.loads(messages[1]["content"])
+    return json.loads(messages[1]["content"].removeprefix("b0\n").removesuffix("\nb0"))
 
 
 def synthesis_text(**changes: Any) -> str:
@@ -89,7 +89,7 @@ def test_question_documents_and_heuristics_stay_out_of_the_system_message(
 def test_the_synthesiser_sees_successful_answers_only_and_the_question_as_data() -> None:
     results = [result("a", response="yes"), result("b", "failed", response="half an ans")]
 
-    messages = synthesis_messages("Q", results, guidance="Mind \x1b the dose")
+    messages = synthesis_messages("Q", results, guidance="Mind \x1b the dose", boundary="b0")
 
     assert [answer["agent_id"] for answer in document(messages)["answers"]] == ["a"]
     assert document(messages)["reviewer_guidance"] == "Mind \x1b the dose"

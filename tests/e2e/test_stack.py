@@ -14,7 +14,7 @@ import pytest
 
 from radiant_dagster.domain.swarm import AgentConfig
 from tests.e2e.conftest import Running, until
-from tests.services.llm_server import slow
+from tests.services.llm_server import error, slow
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -69,7 +69,7 @@ def test_terminate_in_dagit_cancels_the_session_and_spares_the_worker(stack: Run
     assert stack.wait(again, "completed", "failed")["status"] == "completed"
 
 
-def test_a_killed_worker_fails_the_session_and_reexecution_finishes_it(stack: Running) -> None:
+def test_the_session_of_a_killed_worker_finishes_by_itself(stack: Running) -> None:
     stack.models.script(slow(60), agent="a2")
     session_id, run_id = stack.submit()
     until(
@@ -81,14 +81,27 @@ def test_a_killed_worker_fails_the_session_and_reexecution_finishes_it(stack: Ru
     os.kill(child, signal.SIGKILL)
 
     assert stack.wait_run(run_id, "FAILURE", "CANCELED", "SUCCESS") == "FAILURE"
-    stack.wait(session_id, "failed")
-    reexecute_from_failure(stack, run_id)
-    row = stack.wait(session_id, "completed")
+    row = stack.wait(session_id, "completed", "failed")
+    assert row["status"] == "completed"
     asked = [call.headers["X-Radiant-Agent"] for call in calls_of(stack, session_id)]
     keys = {call.headers["Idempotency-Key"] for call in calls_of(stack, session_id)}
     assert row["final_response"]
     assert sorted(asked) == ["a0", "a1", "a2", "a2"]
     assert len(keys) == 3
+
+
+def test_reexecution_from_failure_in_dagit_finishes_a_failed_session(stack: Running) -> None:
+    for agent in ("a0", "a1"):
+        stack.models.script(error(401), agent=agent)
+    session_id, run_id = stack.submit()
+    assert stack.wait(session_id, "failed", "completed")["status"] == "failed"
+    assert stack.wait_run(run_id, "FAILURE", "SUCCESS") == "FAILURE"
+
+    reexecute(stack, run_id)
+
+    stack.wait(session_id, "completed")
+    asked = [call.headers["X-Radiant-Agent"] for call in calls_of(stack, session_id)]
+    assert sorted(asked) == ["a0", "a0", "a1", "a1", "a2"]
 
 
 def test_anybody_may_launch_a_continuation_but_not_forge_a_verdict(stack: Running) -> None:
@@ -159,10 +172,10 @@ def children_at_work(stack: Running, run_id: str) -> list[int]:
     return [child for child in worker_children(stack) if f"pid: {child}" in text]
 
 
-def reexecute_from_failure(stack: Running, run_id: str) -> None:
+def reexecute(stack: Running, run_id: str) -> None:
     query = """mutation Again($params: ReexecutionParams!) {
         launchRunReexecution(reexecutionParams: $params) { __typename } }"""
-    params = {"parentRunId": run_id, "strategy": "FROM_FAILURE"}
+    params = {"parentRunId": run_id, "strategy": "ALL_STEPS"}
     result = ask(stack, query, {"params": params})["launchRunReexecution"]
     assert result["__typename"] == "LaunchRunSuccess"
 

@@ -209,9 +209,11 @@ def play_retry_and_timeout(stage: Stage) -> None:
 def play_broken_replies(stage: Stage) -> None:
     session_id = stage.submit()
     stage.answers("a", "b", "c")
-    stage.world.models.script(*[content(f"no JSON: {SAID['broken_reply']}")] * 2)
-    assert not stage.think(session_id)
-    assert stage.status(session_id) == "failed invalid_synthesis"
+    # Twice from the model, twice from its fallback; the answers themselves go to review.
+    stage.world.models.script(*[content(f"no JSON: {SAID['broken_reply']}")] * 4)
+    assert stage.think(session_id)
+    assert stage.status(session_id) == "awaiting_review"
+    assert stage.decide("rejected", guidance=SAID["guidance"])
 
 
 def play_driver_error_that_quotes_the_answer(stage: Stage) -> None:

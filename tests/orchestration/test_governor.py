@@ -1,0 +1,299 @@
+"""A session's money: reserved before the first call, settled to its cost however it ends."""
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import psycopg2
+import psycopg2.extras
+import pytest
+
+from radiant_dagster.adapters import budgets, ledger, sessions
+from radiant_dagster.adapters.run_outcomes import mark_cancelled, mark_failed
+from radiant_dagster.adapters.synthesis import Synthesiser
+from radiant_dagster.definitions import defs
+from radiant_dagster.errors import BudgetExceeded, Cancelled
+from radiant_dagster.resources import process_embeddings, process_llm
+from tests.conftest import World
+from tests.orchestration.test_think_tank import (
+    conclude,
+    decide,
+    session,
+    submit,
+    think,
+    tick,
+)
+from tests.services.llm_server import error
+
+
+def think_tank_job() -> dg.JobDefinition:
+    """Return the job as a re-execution finds it, by the name of a function."""
+    return defs.resolve_job_def("think_tank")
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.instance_for_test() as ephemeral:
+        yield ephemeral
+
+
+@pytest.fixture
+def owner(owner_url: str) -> Iterator[Any]:
+    """A superuser cursor, which sees past row-level security."""
+    connection = psycopg2.connect(owner_url, cursor_factory=psycopg2.extras.RealDictCursor)
+    connection.autocommit = True
+    psycopg2.extras.register_uuid(conn_or_curs=connection)
+    with connection.cursor() as cursor:
+        yield cursor
+    connection.close()
+
+
+def entries(world: World) -> list[dict[str, Any]]:
+    """Return the reservations, oldest first."""
+    with world.database.tenant_transaction(world.tenant) as cursor:
+        return budgets.entries(cursor, world.tenant, 10)[::-1]
+
+
+def day(world: World) -> tuple[int, int]:
+    """Return what is reserved and spent today."""
+    with world.database.tenant_transaction(world.tenant) as cursor:
+        row = budgets.show(cursor, world.tenant)[0]
+    return row["reserved_micro_usd"], row["spent_micro_usd"]
+
+
+def set_day(world: World, micro_usd: int) -> None:
+    with world.database.tenant_transaction(world.tenant) as cursor:
+        budgets.set_limit(cursor, world.tenant, "day", micro_usd, actor="ann")
+
+
+def hold(world: World, session_id: uuid.UUID) -> int:
+    with world.database.tenant_transaction(world.tenant) as cursor:
+        return ledger.hold_for_session(cursor, world.tenant, session_id)
+
+
+def test_a_completed_session_is_charged_its_cost(
+    world: World, instance: dg.DagsterInstance
+) -> None:
+    session_id = submit(world)
+
+    think(world, session_id, instance)
+
+    row = session(world, session_id)
+    (line,) = entries(world)
+    assert line["state"] == "settled"
+    assert line["estimate_micro_usd"] == row["estimated_micro_usd"]
+    assert day(world) == (0, row["cost_micro_usd"])
+
+
+def test_a_session_in_review_keeps_what_its_end_may_cost(
+    world: World, instance: dg.DagsterInstance
+) -> None:
+    session_id = submit(world, domain="medical")
+
+    think(world, session_id, instance)
+
+    assert day(world) == (session(world, session_id)["estimated_micro_usd"], 0)
+
+
+@pytest.mark.parametrize("verdict", ["approved", "rejected"])
+def test_a_decided_session_is_charged_its_cost(
+    world: World, instance: dg.DagsterInstance, verdict: str
+) -> None:
+    session_id = submit(world, require_approval=True)
+    think(world, session_id, instance)
+
+    guidance = {"guidance": "The dose is wrong."} if verdict == "rejected" else {}
+    conclude(world, decide(world, verdict, **guidance), instance)
+
+    assert len(entries(world)) == 1
+    assert day(world) == (0, session(world, session_id)["cost_micro_usd"])
+
+
+def test_a_session_that_does_not_fit_fails_before_anything_is_paid(
+    world: World, instance: dg.DagsterInstance
+) -> None:
+    session_id = submit(world)
+    set_day(world, session(world, session_id)["estimated_micro_usd"] - 1)
+
+    result = think(world, session_id, instance)
+
+    row = session(world, session_id)
+    assert not result.success
+    assert (row["status"], row["failure_code"]) == ("failed", "budget_exceeded")
+    assert "Budget of the day" in row["failure_message"]
+    assert world.models.paid == []
+    assert (entries(world), day(world)) == ([], (0, 0))
+
+
+def test_a_failed_session_is_charged_what_it_bought_and_its_reexecution_the_rest(
+    world: World, instance: dg.DagsterInstance
+) -> None:
+    for agent in ("analyst", "domain_expert", "skeptic"):
+        world.models.script(error(401), agent=agent)
+    session_id = submit(world)
+    think(world, session_id, instance)
+    failed = session(world, session_id)
+    after_failure = day(world)
+
+    think(world, session_id, instance)
+
+    done = session(world, session_id)
+    first, rest = entries(world)
+    assert failed["status"] == "failed"
+    assert after_failure == (0, failed["cost_micro_usd"])
+    assert rest["purpose"] == "session_rest"
+    assert rest["estimate_micro_usd"] == first["estimate_micro_usd"] - failed["cost_micro_usd"]
+    assert done["status"] == "completed"
+    assert day(world) == (0, done["cost_micro_usd"])
+
+
+def test_a_reexecution_from_a_later_step_needs_a_reservation_too(
+    world: World, instance: dg.DagsterInstance
+) -> None:
+    for agent in ("analyst", "domain_expert", "skeptic"):
+        world.models.script(error(401), agent=agent)
+    session_id = submit(world)
+    first = think(world, session_id, instance)
+    bought, paid = day(world)[1], len(world.models.paid)
+    set_day(world, bought)
+
+    again = dg.execute_job(
+        dg.reconstructable(think_tank_job),
+        instance=instance,
+        reexecution_options=dg.ReexecutionOptions(
+            parent_run_id=first.run_id, step_selection=["run_agent[skeptic]"]
+        ),
+    )
+
+    assert not again.success
+    assert session(world, session_id)["failure_code"] == "budget_exceeded"
+    assert len(world.models.paid) == paid
+    assert day(world) == (0, bought)
+
+
+def draft(world: World, session_id: uuid.UUID) -> None:
+    synthesiser = Synthesiser(
+        database=world.database,
+        llm=process_llm(),
+        embeddings=process_embeddings(),
+        model="gpt-4o",
+        fallback_model="gpt-4o-mini",
+        timeout_seconds=5,
+        retry=lambda _: None,
+    )
+    synthesiser.write_draft(world.tenant, session_id, cancelled=lambda: False)
+
+
+def test_a_draft_is_not_bought_without_a_reservation(world: World) -> None:
+    session_id = submit(world)
+    set_day(world, 0)
+
+    with pytest.raises(BudgetExceeded, match="Budget of the day"):
+        draft(world, session_id)
+
+    assert world.models.paid == []
+
+
+def test_nothing_is_reserved_for_a_cancelled_session(world: World) -> None:
+    session_id = submit(world)
+    with world.database.tenant_transaction(world.tenant) as cursor:
+        sessions.cancel_session(cursor, world.tenant, session_id, actor="ann")
+
+    with pytest.raises(Cancelled):
+        draft(world, session_id)
+
+    assert (entries(world), world.models.paid) == ([], [])
+
+
+def test_a_cancelled_session_gives_back_what_it_did_not_spend(world: World) -> None:
+    session_id = submit(world)
+    held = hold(world, session_id)
+
+    with world.database.tenant_transaction(world.tenant) as cursor:
+        sessions.add_cost(cursor, world.tenant, session_id, 70)
+        sessions.cancel_session(cursor, world.tenant, session_id, actor="ann")
+
+    assert held == session(world, session_id)["estimated_micro_usd"] > 0
+    assert day(world) == (0, 70)
+
+
+def test_a_call_that_was_in_flight_at_the_cancellation_is_charged_all_the_same(
+    world: World,
+) -> None:
+    session_id = submit(world)
+    hold(world, session_id)
+    with world.database.tenant_transaction(world.tenant) as cursor:
+        sessions.cancel_session(cursor, world.tenant, session_id, actor="ann")
+    before = entries(world)[0]["state"]
+
+    with world.database.tenant_transaction(world.tenant) as cursor:
+        sessions.add_cost(cursor, world.tenant, session_id, 70)
+
+    assert before == "released"
+    assert entries(world)[0]["state"] == "settled"
+    assert day(world) == (0, 70)
+
+
+@pytest.mark.parametrize("end", [mark_failed, mark_cancelled])
+def test_a_session_whose_run_died_is_settled(world: World, owner: Any, end: Any) -> None:
+    session_id = submit(world)
+    hold(world, session_id)
+    owner.execute(
+        "update radiant.session set status = 'running', dagster_run_id = 'run', cost_micro_usd = 70"
+    )
+
+    end(world.database, "run")
+
+    assert day(world) == (0, 70)
+
+
+def test_what_is_abandoned_is_swept_by_the_sensor_and_corrected_by_the_sessions_end(
+    world: World, owner: Any, instance: dg.DagsterInstance
+) -> None:
+    session_id = submit(world)
+    held = hold(world, session_id)
+    tick(instance)
+    kept = day(world)
+    owner.execute("update radiant.reservation set expires_at = clock_timestamp()")
+
+    tick(instance)
+
+    assert kept == (held, 0)
+    assert day(world) == (0, held)
+    think(world, session_id, instance)
+    assert day(world) == (0, session(world, session_id)["cost_micro_usd"])
+
+
+def test_the_reservation_outlives_the_last_deadline_of_its_session(
+    world: World, owner: Any
+) -> None:
+    hold(world, submit(world))
+
+    owner.execute(
+        "select extract(epoch from r.expires_at - r.created_at) as lifetime,"
+        " p.swarm_seconds + 2 * p.deadline_seconds as deadlines"
+        " from radiant.reservation r join radiant.session s on s.id = r.session_id"
+        " join radiant.domain_policy p on p.tenant_id = s.tenant_id and p.name = s.domain"
+    )
+
+    row = owner.fetchone()
+    assert row["lifetime"] > row["deadlines"]
+
+
+def test_an_empty_budget_lets_the_answer_out_and_skips_the_librarian(
+    world: World, instance: dg.DagsterInstance, owner: Any
+) -> None:
+    session_id = submit(world, require_approval=True)
+    think(world, session_id, instance)
+    owner.execute("update radiant.reservation set expires_at = clock_timestamp()")
+    tick(instance)
+    set_day(world, 0)
+
+    conclude(world, decide(world, "approved"), instance)
+
+    row = session(world, session_id)
+    owner.execute("select decision, reason from radiant.librarian_decision")
+    assert row["final_response"] == row["draft"]
+    assert dict(owner.fetchone()) == {"decision": "skipped", "reason": "budget_exceeded"}
+    assert day(world) == (0, row["cost_micro_usd"])
