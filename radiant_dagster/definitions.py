@@ -12,7 +12,11 @@ from radiant_dagster.jobs import build_think_tank, synthesis_and_librarian
 from radiant_dagster.resources import build_resources
 from radiant_dagster.schedules import grimoire_maintenance, grimoire_maintenance_schedule
 from radiant_dagster.sensors.approval import approval_sensor
-from radiant_dagster.sensors.runs import session_canceled_sensor, session_failure_sensor
+from radiant_dagster.sensors.runs import (
+    session_canceled_sensor,
+    session_failure_sensor,
+    stuck_session_sensor,
+)
 
 
 def build_definitions(*, inline_prompts: bool) -> dg.Definitions:
@@ -35,7 +39,12 @@ def build_definitions(*, inline_prompts: bool) -> dg.Definitions:
             grimoire_maintenance,
         ],
         schedules=[grimoire_maintenance_schedule],
-        sensors=[approval_sensor, session_failure_sensor, session_canceled_sensor],
+        sensors=[
+            approval_sensor,
+            session_failure_sensor,
+            session_canceled_sensor,
+            stuck_session_sensor,
+        ],
         resources={**build_resources(), "io_manager": id_only_io_manager},
         executor=threaded_executor,
     )

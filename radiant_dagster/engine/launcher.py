@@ -63,9 +63,14 @@ class RadiantRunLauncher(CeleryRunLauncher):
             kwargs={"execute_job_args_packed": pack_value(arguments)},
             immutable=True,
         )
+        # The task's id is chosen and noted before a worker can begin: a retried run inherits the
+        # tags of the lost one, and run monitoring would judge it by that one's dead task.
+        task_id = signature.freeze().id
+        self._instance.add_run_tags(run.run_id, {DAGSTER_CELERY_TASK_ID_TAG: task_id})
         try:
             self._launch_celery_task_run(run, signature, TASK_EXECUTE_JOB_NAME)
-        except BROKER_ERRORS as error:
+        except (*BROKER_ERRORS, RuntimeError) as error:
+            # RuntimeError, bare, is what Celery raises where it cannot reach the result store.
             raise self._unavailable(error) from None
 
     def terminate(self, run_id: str) -> bool:

@@ -2,18 +2,24 @@
 
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import dagster as dg
+from dagster._core.errors import DagsterRunNotFoundError
 
 from radiant_dagster.adapters import dispatch, run_outcomes
+from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.domain.approvals import attempt_of
 from radiant_dagster.jobs import synthesis_and_librarian
 from radiant_dagster.resources import DatabaseResource
 
 TAG_LOOKS, TAG_PAUSE_SECONDS = 30, 0.1
 WILL_RETRY = "dagster/will_retry"  # Dagster's own tag on a failed run
+STUCK_SECONDS = 60.0  # a retry is launched within ten seconds of the failure it follows
+MOST_LOOKED_AT = 200  # in one tick; the oldest come first, and those that are stuck leave the list
+MOST_ANCESTORS = 20
 JOBS = ("think_tank", "synthesis_and_librarian")
 
 
@@ -34,7 +40,12 @@ def session_failure_sensor(
         return dg.SkipReason("Not a session's run.")
     if _will_retry(context.instance, run.run_id):
         return dg.SkipReason("The worker was lost; Dagster runs it again from where it broke.")
-    run_outcomes.mark_failed(database.database, run.run_id, session=_session_of(run))
+    run_outcomes.mark_failed(
+        database.database,
+        run.run_id,
+        session=_session_of(run),
+        ancestors=_ancestors(context.instance, run),
+    )
     approval_id = _approval_of(run)
     if approval_id is not None:
         attempt = attempt_of(run.tags.get("dagster/run_key"))
@@ -99,5 +110,77 @@ def session_canceled_sensor(
     run = context.dagster_run
     if run.job_name not in JOBS:
         return dg.SkipReason("Not a session's run.")
-    run_outcomes.mark_cancelled(database.database, run.run_id, session=_session_of(run))
+    run_outcomes.mark_cancelled(
+        database.database,
+        run.run_id,
+        session=_session_of(run),
+        ancestors=_ancestors(context.instance, run),
+    )
     return None
+
+
+@dg.sensor(
+    name="stuck_session_sensor",
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Looks after sessions that say they are at work although their run, and every "
+    "retry of it, has ended or was deleted: Dagster announced a retry and could not launch it, or "
+    "a status sensor missed the end. They are marked as failed, so that none waits for ever.",
+)
+def stuck_session_sensor(
+    context: dg.SensorEvaluationContext, database: DatabaseResource
+) -> dg.SkipReason:
+    """Mark sessions whose runs have all ended as failed."""
+    at_work, stuck = mark_stuck(context.instance, database.database, grace_seconds=STUCK_SECONDS)
+    if stuck:
+        context.log.warning("Sessions whose runs had ended without them, marked failed: %s", stuck)
+    return dg.SkipReason(f"{at_work} sessions at work, {stuck} of them were stuck.")
+
+
+def mark_stuck(
+    instance: dg.DagsterInstance, database: Database, *, grace_seconds: float
+) -> tuple[int, int]:
+    """Mark sessions as failed whose run and all its re-executions ended without them.
+
+    Args:
+        grace_seconds: Sessions and ends of runs that are younger are left to the other sensors.
+
+    Returns:
+        How many sessions were looked at, and how many were marked.
+    """
+    at_work = run_outcomes.sessions_at_work(
+        database, older_than_seconds=grace_seconds, limit=MOST_LOOKED_AT
+    )
+    stuck = 0
+    for tenant_id, session_id, run_id in at_work:
+        if _all_over(instance, run_id, grace_seconds):
+            key = (tenant_id, session_id)
+            stuck += run_outcomes.mark_failed(database, run_id, session=key)
+    return len(at_work), stuck
+
+
+def _all_over(instance: dg.DagsterInstance, run_id: str, grace_seconds: float) -> bool:
+    """Tell whether a run and all its re-executions ended a while ago, or are gone."""
+    try:
+        group = instance.get_run_group(run_id)
+    except DagsterRunNotFoundError:
+        return True
+    ids = [run.run_id for run in group[1]] if group else [run_id]
+    records = instance.get_run_records(dg.RunsFilter(run_ids=ids))
+    now = datetime.now(UTC)
+    return all(
+        record.dagster_run.is_finished
+        and (now - record.update_timestamp).total_seconds() >= grace_seconds
+        for record in records
+    )
+
+
+def _ancestors(instance: dg.DagsterInstance, run: dg.DagsterRun) -> list[str]:
+    """Return the runs that a run re-executes, the nearest first."""
+    found: list[str] = []
+    parent = run.parent_run_id
+    while parent is not None and parent not in found and len(found) < MOST_ANCESTORS:
+        found.append(parent)
+        older = instance.get_run_by_id(parent)
+        parent = older.parent_run_id if older else None
+    return found

@@ -86,6 +86,7 @@ def test_maintenance_runs_daily_and_the_sensors_run_without_being_switched_on() 
         "approval_sensor",
         "session_failure_sensor",
         "session_canceled_sensor",
+        "stuck_session_sensor",
     }
     for item in (schedule, *sensors):
         assert item.description

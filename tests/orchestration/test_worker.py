@@ -9,13 +9,16 @@ from pathlib import Path
 import dagster as dg
 import psycopg2
 import pytest
-from dagster._core.launcher import WorkerStatus
+from dagster._core.launcher import LaunchRunContext, WorkerStatus
+from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
 from radiant_dagster.engine.celery_app import execute_launched_run
 from radiant_dagster.engine.instance import open_instance
+from radiant_dagster.engine.launcher import RadiantRunLauncher
 from radiant_dagster.engine.storage import APPLICATION_NAME, MAX_CONNECTIONS
+from radiant_dagster.errors import BrokerUnavailable
 from tests.orchestration.engine_jobs import AGENTS
-from tests.orchestration.engine_servers import Stack, eventually, stack
+from tests.orchestration.engine_servers import Stack, eventually, free_port, stack
 
 CONNECTIONS = "select count(*) from pg_stat_activity where application_name like %s"
 Status = dg.DagsterRunStatus
@@ -215,3 +218,29 @@ def test_a_killed_worker_is_found_by_the_health_check(
             what="the health check finds the dead worker",
         )
     instance.report_run_failed(run)
+
+
+def test_a_retried_run_is_never_judged_by_the_task_of_the_lost_one(
+    servers: Stack, instance: dg.DagsterInstance
+) -> None:
+    run_id = servers.launch("swarm")
+    instance.add_run_tags(run_id, {DAGSTER_CELERY_TASK_ID_TAG: "the-lost-task"})
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    nobody = f"redis://127.0.0.1:{free_port()}/0"
+    at_once = {"retry_policy": {"max_retries": 0}}
+    launcher = RadiantRunLauncher(
+        default_queue="dagster",
+        broker=nobody,
+        backend=nobody,
+        config_source={"result_backend_transport_options": at_once},
+    )
+    launcher.register_instance(instance)
+
+    with pytest.raises(BrokerUnavailable):
+        launcher.launch_run(LaunchRunContext(run, None))
+
+    launched = instance.get_run_by_id(run_id)
+    assert launched is not None
+    assert launched.tags[DAGSTER_CELERY_TASK_ID_TAG] != "the-lost-task"
+    instance.report_run_canceled(launched)

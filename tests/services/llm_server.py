@@ -1,7 +1,8 @@
 """A scripted OpenAI-compatible server on a real socket, for tests and benchmarks.
 
-Each call takes the next reply of the script (its agent's own first), or succeeds. Every request is
-kept with its headers, so that a test can count the calls that would have been paid for.
+Each call takes the next reply of the script (its agent's own first), else what chance gives it,
+else it succeeds. Every request is kept with its headers, so that a test can count the calls that
+would have been paid for. What can happen to a call is in `llm_faults`.
 """
 
 import argparse
@@ -9,93 +10,90 @@ import asyncio
 import contextlib
 import json
 import threading
-from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 
 from radiant_dagster.domain.governor import known_models
 from radiant_dagster.offline.server import completion
+from tests.services.llm_faults import (
+    DISCONNECT,
+    EMPTY_CHOICES,
+    MALFORMED,
+    OK,
+    Latency,
+    RandomFaults,
+    Reply,
+    content,
+    error,
+    html,
+    slow,
+)
 
+__all__ = [
+    "DISCONNECT",
+    "EMPTY_CHOICES",
+    "MALFORMED",
+    "OK",
+    "Call",
+    "LlmServer",
+    "Reply",
+    "content",
+    "error",
+    "html",
+    "llm_server",
+    "slow",
+]
 PREFIX = "/v1"
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What the server does with one call.
-
-    Args:
-        status: 200 answers as the demo model does, changed by `change`.
-        body: Sent as it is instead.
-        change: Replaces top-level keys of the answer.
-        delay_seconds: Waited first.
-        disconnect: Close the connection without a reply.
-    """
-
-    status: int = 200
-    body: bytes | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    change: Mapping[str, Any] = field(default_factory=dict)
-    delay_seconds: float = 0.0
-    disconnect: bool = False
-
-
-OK = Reply()
-DISCONNECT = Reply(disconnect=True)
-MALFORMED = Reply(body=b'{"choices": [{"mess')
-EMPTY_CHOICES = Reply(change={"choices": [], "usage": {"prompt_tokens": 0, "completion_tokens": 0}})
-
-
-def error(
-    status: int, message: str = "SECRET-BODY", *, headers: Mapping[str, str] | None = None
-) -> Reply:
-    """Fail as an OpenAI-compatible server does."""
-    body = json.dumps({"error": {"message": message, "code": str(status)}}).encode()
-    return Reply(status, body, headers or {})
-
-
-def html(status: int) -> Reply:
-    """Fail as a load balancer does."""
-    return Reply(status, b"<html>SECRET-BODY Bad Gateway</html>", {"Content-Type": "text/html"})
-
-
-def slow(seconds: float) -> Reply:
-    """Answer late."""
-    return Reply(delay_seconds=seconds)
-
-
-def content(text: Any, finish_reason: str = "stop", **extra: Any) -> Reply:
-    """Answer with this message content."""
-    message = {"role": "assistant", "content": text, **extra}
-    choices = [{"index": 0, "message": message, "finish_reason": finish_reason}]
-    return Reply(change={"choices": choices})
+PIECES = 20  # of an answer that trickles
 
 
 @dataclass
 class Call:
-    """One request as it arrived; `dropped` turns true when the client went away."""
+    """One request as it arrived.
+
+    `dropped` turns true when the client went away, `answered` when a reply was made.
+    """
 
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
     reply: Reply
+    number: int = 1
     dropped: bool = False
     answered: bool = False
+
+    @property
+    def key(self) -> str:
+        """The idempotency key; empty where none was sent."""
+        return self.headers.get("Idempotency-Key", "")
+
+    @property
+    def paid(self) -> bool:
+        """True where a provider would charge: an answer was generated, whoever received it."""
+        return self.answered and self.reply.status == 200
 
 
 class LlmServer:
     """The server on its own thread; use as a context manager.
 
     Args:
-        latency_seconds: Of every reply, on top of its own delay.
+        latency_seconds: Of every reply, on top of its own delay; a `Latency` makes it vary.
+        faults: What happens to calls by chance, where no script says otherwise.
         api_key: Where set, every other key is refused with 401.
         dimensions: Length of embedding vectors.
     """
 
     def __init__(
-        self, *, latency_seconds: float = 0.0, api_key: str | None = None, dimensions: int = 1536
+        self,
+        *,
+        latency_seconds: float | Latency = 0.0,
+        faults: RandomFaults | None = None,
+        api_key: str | None = None,
+        dimensions: int = 1536,
     ) -> None:
         self.calls: list[Call] = []
         self.models: list[str] = sorted(known_models())
@@ -104,7 +102,10 @@ class LlmServer:
         self.most_at_once = 0
         self._running = 0
         self._scripts: dict[str | None, deque[Reply]] = defaultdict(deque)
-        self._latency = latency_seconds
+        varies = isinstance(latency_seconds, Latency)
+        self._latency = latency_seconds if varies else Latency(latency_seconds)
+        self._faults = faults
+        self._numbers: Counter[str] = Counter()
         self._key = api_key
         self._dimensions = dimensions
         self._lock = threading.Lock()
@@ -120,8 +121,8 @@ class LlmServer:
 
     @property
     def paid(self) -> list[Call]:
-        """Calls that a provider would have charged for: answered with 200."""
-        return [call for call in self.calls if call.answered and call.reply.status == 200]
+        """Calls that a provider would have charged for: an answer was generated."""
+        return [call for call in self.calls if call.paid]
 
     def start(self, host: str = "127.0.0.1", port: int = 0) -> "LlmServer":
         self._thread.start()
@@ -155,18 +156,20 @@ class LlmServer:
         bound = self._runner.addresses[0][1]
         return f"http://{host}:{bound}"
 
-    def _next(self, agent: str | None) -> Reply:
-        with self._lock:
-            for key in (agent, None):
-                if self._scripts[key]:
-                    return self._scripts[key].popleft()
-        return OK
+    def _next(self, agent: str | None, key: str, number: int) -> Reply:
+        for queue in (agent, None):
+            if self._scripts[queue]:
+                return self._scripts[queue].popleft()
+        return self._faults.reply(key, number) if self._faults and key else OK
 
     async def _record(self, request: web.Request) -> tuple[Call, web.StreamResponse | None]:
         body = await request.json()
-        reply = self._next(request.headers.get("X-Radiant-Agent"))
-        call = Call(request.path, dict(request.headers), body, reply)
+        key = request.headers.get("Idempotency-Key", "")
         with self._lock:
+            self._numbers[key] += 1
+            number = self._numbers[key]
+            reply = self._next(request.headers.get("X-Radiant-Agent"), key, number)
+            call = Call(request.path, dict(request.headers), body, reply, number)
             self.calls.append(call)
             self.peers.add(request.transport and request.transport.get_extra_info("peername"))
         if self._key and request.headers.get("Authorization") != f"Bearer {self._key}":
@@ -175,7 +178,7 @@ class LlmServer:
         self._running += 1
         self.most_at_once = max(self.most_at_once, self._running)
         try:
-            await asyncio.sleep(self._latency + reply.delay_seconds)
+            await asyncio.sleep(self._latency.seconds(key, number) + reply.delay_seconds)
         except asyncio.CancelledError:
             call.dropped = True
             raise
@@ -199,7 +202,7 @@ class LlmServer:
         answer["id"] = f"call-{len(self.calls)}"
         answer |= call.reply.change
         call.answered = True
-        return _send(call.reply, json.dumps(answer).encode())
+        return await _deliver(request, call.reply, json.dumps(answer).encode())
 
     async def _embed(self, request: web.Request) -> web.StreamResponse:
         call, done = await self._record(request)
@@ -225,6 +228,26 @@ class LlmServer:
 def _send(reply: Reply, body: bytes) -> web.Response:
     headers = {"Content-Type": "application/json", **reply.headers}
     return web.Response(status=reply.status, body=body, headers=headers)
+
+
+async def _deliver(request: web.Request, reply: Reply, body: bytes) -> web.StreamResponse:
+    """Send an answer as its reply wants it: whole, in pieces, or not to its end."""
+    if reply.cut is None and not reply.trickle_seconds:
+        return _send(reply, body)
+    stream = web.StreamResponse(headers={"Content-Type": "application/json", **reply.headers})
+    stream.content_length = len(body)
+    await stream.prepare(request)
+    if reply.cut:
+        await stream.write(body[: len(body) // 2] if reply.cut == "body" else b"")
+        assert request.transport is not None
+        request.transport.close()
+        return stream
+    piece = max(1, len(body) // PIECES)
+    for start in range(0, len(body), piece):
+        await stream.write(body[start : start + piece])
+        await asyncio.sleep(reply.trickle_seconds / PIECES)
+    await stream.write_eof()
+    return stream
 
 
 @contextlib.contextmanager
