@@ -1,6 +1,6 @@
 """Runs the benchmarks on servers of their own and prints one JSON object a line.
 
-    python -m benchmarks [--only session,resume,governor] [--rounds N]
+    python -m benchmarks [--only session,resume,governor,faults] [--rounds N] [--sessions N]
 
 Compare figures of one run only: absolute times belong to the machine and its load that day, so
 each round also measures the same work in plain asyncio, which has no orchestration at all.
@@ -15,11 +15,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.faults import faults_part
 from benchmarks.governor import governor_part
 from benchmarks.stack import bench_stack
 from benchmarks.suite import PARTS, Line
 
-ALL = (*PARTS, "governor")
+ALL = (*PARTS, "governor", "faults")
 
 
 def main() -> None:
@@ -27,6 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", default=",".join(ALL), help=f"Parts: {', '.join(ALL)}")
     parser.add_argument("--rounds", type=int, default=3, help="Rounds of the session part")
+    parser.add_argument("--sessions", type=int, default=1000, help="Sessions of the faults part")
     options = parser.parse_args()
     wanted = [name for name in options.only.split(",") if name]
     unknown = sorted(set(wanted) - set(ALL))
@@ -37,15 +39,17 @@ def main() -> None:
     folder.chmod(0o755)
     print(f"# load {os.getloadavg()[0]:.2f} at the start, {os.cpu_count()} cores", file=sys.stderr)
     try:
-        for line in _run(wanted, folder, options.rounds):
+        for line in _run(wanted, folder, options.rounds, options.sessions):
             print(json.dumps(line), flush=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run(wanted: list[str], folder: Path, rounds: int) -> Iterator[Line]:
+def _run(wanted: list[str], folder: Path, rounds: int, sessions: int) -> Iterator[Line]:
     if "governor" in wanted:  # needs a database only
         yield from governor_part(folder / "governor")
+    if "faults" in wanted:  # a model server of its own, that fails
+        yield from faults_part(folder / "faults", sessions)
     on_stack = [name for name in wanted if name in PARTS]
     if on_stack:
         with bench_stack(folder / "home") as bench:

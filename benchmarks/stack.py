@@ -9,7 +9,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,19 +37,15 @@ class Bench:
 
 
 @contextmanager
-def bench_stack(home: Path) -> Iterator[Bench]:
-    """Start model server and stack, create a tenant, and end both."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "radiant_dagster.offline"]
-    model = subprocess.Popen(
-        [*command, "--port", str(port), "--latency-ms", str(MODEL_MS)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _wait_for(url)
+def bench_stack(home: Path, *, model_url: str | None = None) -> Iterator[Bench]:
+    """Start model server and stack, create a tenant, and end both.
+
+    Args:
+        home: Folder of the stack.
+        model_url: A model server that runs already; None starts the demo model.
+    """
+    with ExitStack() as servers:
+        url = model_url or servers.enter_context(_demo_model())
         env = {k: v for k, v in os.environ.items() if not k.startswith("RADIANT_")}
         env |= {"RADIANT_HOME": str(home), "LITELLM_PROXY_URL": url}
         env["RADIANT_WORKERS"] = str(WORKERS)
@@ -69,6 +65,22 @@ def bench_stack(home: Path) -> Iterator[Bench]:
                 _children(info.processes["worker"]),
             )
             database.close()
+
+
+@contextmanager
+def _demo_model() -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "radiant_dagster.offline"]
+    model = subprocess.Popen(
+        [*command, "--port", str(port), "--latency-ms", str(MODEL_MS)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _wait_for(url)
+        yield url
     finally:
         model.terminate()
         model.wait()

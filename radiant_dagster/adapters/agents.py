@@ -6,8 +6,15 @@ from uuid import UUID
 from radiant_dagster.adapters import sessions
 from radiant_dagster.adapters.llm import CompletionRequest, LlmClient
 from radiant_dagster.adapters.sessions import AgentCall
+from radiant_dagster.domain.shortening import (
+    INPUT_SHORTENED,
+    INPUT_SHORTENED_MESSAGE,
+    shortened,
+)
 from radiant_dagster.domain.swarm import AgentResult, SwarmTask, agent_messages, cited_numbers
 from radiant_dagster.errors import LlmRejected, LlmUnavailable
+
+CONTEXT_WINDOW = "context_window"
 
 
 def ask_agent(
@@ -39,9 +46,7 @@ def ask_agent(
     agent, offered = sessions.config_from(call.agent), sessions.offered_from(call.session)
     if call.remaining_seconds <= 0:
         raise LlmUnavailable("deadline")
-    task = SwarmTask(
-        "reasoning", call.session["prompt"], call.session["context"], call.session["system_prompt"]
-    )
+    task, was_shortened = _task(call)
     request = CompletionRequest(
         model=agent.model,
         messages=agent_messages(task, agent, [item.injected() for item in offered]),
@@ -70,4 +75,35 @@ def ask_agent(
         cost_micro_usd=answer.cost_micro_usd,
         finish_reason=answer.finish_reason,
         cited=cited_numbers(answer.text, len(offered)),
+        error_code=INPUT_SHORTENED if was_shortened else None,
+        error=INPUT_SHORTENED_MESSAGE if was_shortened else None,
     )
+
+
+def may_fit_shortened(call: AgentCall, result: AgentResult) -> bool:
+    """Tell whether a question that did not fit is worth one more try, shortened.
+
+    Args:
+        call: The call that brought the result.
+    """
+    return (
+        result.error_code == CONTEXT_WINDOW
+        and call.agent["error_code"] != CONTEXT_WINDOW
+        and shortened(_whole_task(call)) is not None
+    )
+
+
+def _task(call: AgentCall) -> tuple[SwarmTask, bool]:
+    """Return what to ask, and whether it is less than the caller gave.
+
+    The agent's row still carries the code of the attempt before: so the one shorter try is made
+    once, also where a crash or a re-execution lies between the two.
+    """
+    whole = _whole_task(call)
+    shorter = shortened(whole) if call.agent["error_code"] == CONTEXT_WINDOW else None
+    return (whole, False) if shorter is None else (shorter, True)
+
+
+def _whole_task(call: AgentCall) -> SwarmTask:
+    row = call.session
+    return SwarmTask("reasoning", row["prompt"], row["context"], row["system_prompt"])

@@ -46,13 +46,17 @@ AGENTS = """
     select * from radiant.agent_run where tenant_id = %s and session_id = %s order by position
 """
 # One statement: the attempt is counted and everything the call needs comes back. The deadline
-# belongs to the run: retries share it, a re-execution of a failed run gets a new one.
+# belongs to the run and its whole swarm: retries and agents that had to wait for a thread share it,
+# a re-execution of a failed run gets a new one.
 BEGIN_AGENT = """
     with begun as (
         update radiant.agent_run a
         set status = 'running', attempts = a.attempts + 1, started_at = clock_timestamp(),
-            deadline_at = case when a.run_id = %(run)s then a.deadline_at
-                else clock_timestamp() + make_interval(secs => p.swarm_seconds) end,
+            deadline_at = coalesce(
+                (select min(o.deadline_at) from radiant.agent_run o
+                 where o.tenant_id = %(tenant)s and o.session_id = %(session)s
+                   and o.run_id = %(run)s),
+                clock_timestamp() + make_interval(secs => p.swarm_seconds)),
             run_id = %(run)s
         from radiant.session s
         join radiant.domain_policy p on p.tenant_id = s.tenant_id and p.name = s.domain
@@ -69,6 +73,10 @@ FINISH_AGENT = """
         cost_micro_usd = cost_micro_usd + %s, model_used = %s, finish_reason = %s, cited = %s,
         finished_at = clock_timestamp()
     where tenant_id = %s and session_id = %s and agent_id = %s and status <> 'success'
+"""
+NOTE_FAULT = """
+    update radiant.agent_run set error_code = %s
+    where tenant_id = %s and session_id = %s and agent_id = %s and status = 'running'
 """
 INSERT_USAGE = """
     insert into radiant.heuristic_usage
@@ -359,6 +367,13 @@ def begin_agent(
     if row["status"] == "cancelled":
         raise Cancelled(f"Session {session_id}")
     return AgentCall(row["agent"], row, row["remaining_seconds"])
+
+
+def note_fault(
+    cursor: Cursor, tenant_id: UUID, session_id: UUID, agent_id: str, code: str | None
+) -> None:
+    """Note why an attempt failed that is about to be repeated; the next attempt reads it."""
+    cursor.execute(NOTE_FAULT, (code, tenant_id, session_id, agent_id))
 
 
 def finish_agent(

@@ -214,6 +214,17 @@ def gave_up(agent_id: str, code: str, message: str) -> AgentResult:
     return AgentResult(agent_id, status, error=message, error_code=code)
 
 
+def is_second_malformed(previous: str | None, code: str, retry_number: int) -> bool:
+    """Tell whether a model broke its JSON twice: it will again, and each reply is paid for.
+
+    Args:
+        previous: Code of the attempt before, perhaps of an earlier run.
+        code: Code of this attempt.
+        retry_number: Tries of this run before this one.
+    """
+    return retry_number > 0 and previous == code == "malformed"
+
+
 def retry_wait_seconds(asked: float | None, retry_number: int, *, jitter: float) -> float:
     """Return how long to wait: exponential with full jitter, at least what the provider asked.
 

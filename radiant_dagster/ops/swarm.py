@@ -1,12 +1,15 @@
 """The agents: plan them, run each as one mapped step, gather what came back."""
 
+import time
+
 import dagster as dg
 
 from radiant_dagster.adapters import ledger, sessions
-from radiant_dagster.adapters.agents import ask_agent
+from radiant_dagster.adapters.agents import ask_agent, may_fit_shortened
 from radiant_dagster.domain.swarm import (
     AgentResult,
     gave_up,
+    is_second_malformed,
     mapping_key,
     missing_reasons,
     quorum,
@@ -65,7 +68,8 @@ def fan_out(plan: dict) -> list[dg.DynamicOutput]:  # type: ignore[type-arg]
 @session_op(
     description="Ask one agent's model and store the answer as soon as it arrives. A finished "
     "answer is never bought again: a retry or re-execution of this step finds it. A passing fault "
-    "is retried; a lasting one is stored as the agent's result, so that the others still count.",
+    "is retried; a question that does not fit the model is tried once more with shortened "
+    "documents; a lasting fault is stored as the agent's result, so that the others still count.",
     tags={"radiant/phase": "swarm"},
 )
 def run_agent(
@@ -84,6 +88,7 @@ def run_agent(
     if call is None:
         context.add_output_metadata({"status": "success", "bought_before": True})
         return ref
+    started = time.monotonic()
     try:
         result = ask_agent(
             models.client,
@@ -94,8 +99,16 @@ def run_agent(
             cancelled=step_cancelled(),
         )
     except LlmUnavailable as error:
-        retry_model_call(context, error, models.max_retries, within_seconds=call.remaining_seconds)
+        if not is_second_malformed(call.agent["error_code"], error.code, context.retry_number):
+            with database.database.tenant_transaction(tenant_id) as cursor:
+                sessions.note_fault(cursor, tenant_id, session_id, agent_id, error.code)
+            left = call.remaining_seconds - (time.monotonic() - started)
+            retry_model_call(context, error, models.max_retries, within_seconds=left)
         result = gave_up(agent_id, error.code, str(error))
+    if may_fit_shortened(call, result):
+        with database.database.tenant_transaction(tenant_id) as cursor:
+            sessions.note_fault(cursor, tenant_id, session_id, agent_id, result.error_code)
+        raise dg.RetryRequested(context.retry_number + 1, 0)
     with database.database.tenant_transaction(tenant_id) as cursor:
         offered = sessions.offered_from(call.session)
         sessions.finish_agent(cursor, tenant_id, session_id, result, offered)
