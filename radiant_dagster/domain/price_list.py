@@ -49,7 +49,8 @@ class PriceTable:
 
     def may_answer(self, model: str) -> tuple[str, ...]:
         """Return the models that may answer a call: the one asked for, then its fallbacks."""
-        return (model, *self.fallbacks.get(model, ()))
+        plain = model.rsplit("/", 1)[-1]
+        return (model, *(self.fallbacks.get(model) or self.fallbacks.get(plain, ())))
 
     def chat_models(self) -> frozenset[str]:
         """Return the chat models whose price is known."""
