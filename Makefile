@@ -44,7 +44,8 @@ lock: $(VENV)/.tools ## Resolve the dependencies anew
 	$(COMPILE:pyproject.toml=requirements-tools.in) --output-file requirements-tools.lock
 
 prices: $(VENV)/.runtime ## Generate the model price table anew from litellm's map
-	$(BIN)/python -m radiant_dagster.adapters.price_table
+	$(BIN)/python -m radiant_dagster.adapters.price_table > prices.tmp
+	mv prices.tmp radiant_dagster/domain/prices.py
 
 clean: ## Remove the environment and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

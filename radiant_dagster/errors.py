@@ -221,6 +221,9 @@ class BudgetExceeded(PermanentError):
         )
         self.scope = scope
         self.needed_micro_usd = needed_micro_usd
+        self.shortfall_micro_usd = (
+            needed_micro_usd + spent_micro_usd + reserved_micro_usd - limit_micro_usd
+        )
         self.resets_at = resets_at
 
 

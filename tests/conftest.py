@@ -144,6 +144,7 @@ def world(
     caches = (
         resources.process_settings,
         resources.process_llm,
+        resources.process_planner,
         resources.process_cato,
         resources.process_database,
     )

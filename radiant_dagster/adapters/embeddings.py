@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from radiant_dagster.adapters.http_client import HttpClient, HttpFailure, process_client
+from radiant_dagster.adapters.price_settings import prices_from
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.domain.governor import counted_characters
-from radiant_dagster.domain.prices import PRICES
+from radiant_dagster.domain.price_list import CHECKED_IN, PriceTable
 from radiant_dagster.errors import ConfigurationError, EmbeddingUnavailable, InvalidInput
 
 MINILM_SETTING = "minilm-int8"
@@ -189,6 +190,7 @@ class LiteLlmEmbeddings:
             environment.
         api_key: The proxy's key.
         client: Shared by all calls of the process.
+        prices: Where the length is looked up.
 
     Raises:
         ConfigurationError: The length of the vectors is not known.
@@ -202,15 +204,17 @@ class LiteLlmEmbeddings:
         base_url: str | None = None,
         api_key: str | None = None,
         client: HttpClient | None = None,
+        prices: PriceTable = CHECKED_IN,
     ) -> None:
-        price = PRICES.get(model) or PRICES.get(model.rsplit("/", 1)[-1])
+        price = prices.find(model)
         known = dimensions or (price.dimensions if price else None)
         if known is None:
-            choices = ", ".join(sorted(n for n, p in PRICES.items() if p.dimensions))
+            choices = ", ".join(prices.embedding_models())
             raise ConfigurationError(
                 "RADIANT_EMBEDDING_MODEL",
                 f"the vector length of {model!r} is not known",
-                f"Use {MINILM_SETTING} or one of: {choices}.",
+                f"Use {MINILM_SETTING}, give it `dimensions` in RADIANT_PRICES_FILE, or use one "
+                f"of: {choices}.",
             )
         self.model_id = model
         self.dimensions = known
@@ -332,4 +336,5 @@ def build_embeddings(settings: Settings) -> EmbeddingModel:
         settings.embedding_model,
         base_url=settings.litellm_proxy_url,
         api_key=key.get_secret_value() if key else None,
+        prices=prices_from(settings),
     )

@@ -25,6 +25,7 @@ from radiant_dagster.domain.governor import (
     counted_characters,
     estimate_tokens,
 )
+from radiant_dagster.domain.price_list import CHECKED_IN, PriceTable
 from radiant_dagster.errors import (
     ConfigurationError,
     InvalidInput,
@@ -237,6 +238,7 @@ def read_completion(
     *,
     transport: Transport,
     latency_ms: int,
+    prices: PriceTable = CHECKED_IN,
 ) -> Completion:
     """Turn an OpenAI-shaped reply into a completion.
 
@@ -246,6 +248,7 @@ def read_completion(
         headers: Names in lower case.
         transport: Demo answers are marked as such.
         latency_ms: Wall time of the call.
+        prices: What the call is charged by where the proxy told no cost.
 
     Raises:
         LlmRejected: No text: ``empty``, ``truncated`` or ``content_policy``.
@@ -263,7 +266,9 @@ def read_completion(
     if transport == "offline" or body.get("radiant_offline") is True:
         answered_by = OFFLINE_PREFIX + answered_by.rsplit("/", 1)[-1]
     reported = _reported_cost(headers)
-    cost = cost_micro_usd(request.model, prompt_tokens, completion_tokens)
+    fell_back = body.get("model") in prices.may_answer(request.model)
+    charged = answered_by if fell_back and transport != "offline" else request.model
+    cost = cost_micro_usd(charged, prompt_tokens, completion_tokens, prices)
     return Completion(
         text=text,
         model_used=answered_by,

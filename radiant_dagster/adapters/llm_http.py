@@ -23,7 +23,7 @@ from radiant_dagster.adapters.llm import (
     request_body,
     request_headers,
 )
-from radiant_dagster.domain.governor import price_of
+from radiant_dagster.domain.price_list import CHECKED_IN, PriceTable
 from radiant_dagster.errors import ConfigurationError, LlmUnavailable
 
 READINESS_SECONDS = 10.0
@@ -38,6 +38,7 @@ class HttpLlm:
         tenant_header: Header that carries the tenant.
         transport: ``offline`` marks every answer as the demo model's.
         client: Shared by all calls of the process.
+        prices: This deployment's.
     """
 
     def __init__(
@@ -48,11 +49,13 @@ class HttpLlm:
         tenant_header: str = "X-Tenant-ID",
         transport: Literal["proxy", "offline"] = "proxy",
         client: HttpClient | None = None,
+        prices: PriceTable = CHECKED_IN,
     ) -> None:
         self.transport: Transport = transport
         self._base_url = base_url.rstrip("/").removesuffix("/v1") + "/v1"
         self._authorization = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._tenant_header = tenant_header
+        self._prices = prices
         self._client = client or process_client()
         self._setting = "LITELLM_PROXY_URL" if transport == "proxy" else "RADIANT_OFFLINE_MODEL_URL"
 
@@ -60,7 +63,7 @@ class HttpLlm:
         self, request: CompletionRequest, *, cancelled: Callable[[], bool] = never
     ) -> Completion:
         """See `LlmClient.complete`."""
-        price_of(request.model)
+        self._prices.price_of(request.model)
         headers = {
             **self._authorization,
             **request_headers(request, self._tenant_header),
@@ -88,6 +91,7 @@ class HttpLlm:
             reply.headers,
             transport=self.transport,
             latency_ms=latency_ms,
+            prices=self._prices,
         )
 
     def _unavailable(self, failure: HttpFailure) -> LlmUnavailable:

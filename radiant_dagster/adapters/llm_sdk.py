@@ -26,7 +26,7 @@ from radiant_dagster.adapters.llm import (
     request_body,
     request_headers,
 )
-from radiant_dagster.domain.governor import price_of
+from radiant_dagster.domain.price_list import CHECKED_IN, PriceTable
 from radiant_dagster.errors import ConfigurationError, LlmUnavailable
 
 _IMPORT_LOCK = threading.Lock()
@@ -79,6 +79,7 @@ class LiteLlmSdk:
         api_base: Another OpenAI-compatible server; None for each provider's own.
         api_key: For `api_base`.
         client: Whose loop runs the calls.
+        prices: This deployment's.
     """
 
     def __init__(
@@ -88,9 +89,11 @@ class LiteLlmSdk:
         api_base: str | None = None,
         api_key: str | None = None,
         client: HttpClient | None = None,
+        prices: PriceTable = CHECKED_IN,
     ) -> None:
         self.transport: Transport = "sdk"
         self._tenant_header = tenant_header
+        self._prices = prices
         self._extra = {
             key: value for key, value in (("api_base", api_base), ("api_key", api_key)) if value
         }
@@ -100,7 +103,7 @@ class LiteLlmSdk:
         self, request: CompletionRequest, *, cancelled: Callable[[], bool] = never
     ) -> Completion:
         """See `LlmClient.complete`."""
-        price_of(request.model)
+        self._prices.price_of(request.model)
         litellm = load_litellm()
         headers = request_headers(request, self._tenant_header)
         started = time.perf_counter()
@@ -111,6 +114,7 @@ class LiteLlmSdk:
             {},
             transport=self.transport,
             latency_ms=round((time.perf_counter() - started) * 1000),
+            prices=self._prices,
         )
 
     async def _call(self, litellm: Any, request: CompletionRequest, headers: dict[str, str]) -> Any:

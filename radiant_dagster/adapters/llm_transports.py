@@ -3,6 +3,7 @@
 from radiant_dagster.adapters.llm import LlmClient
 from radiant_dagster.adapters.llm_http import HttpLlm
 from radiant_dagster.adapters.llm_sdk import LiteLlmSdk
+from radiant_dagster.adapters.price_settings import prices_from
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.errors import ConfigurationError
 
@@ -11,11 +12,12 @@ def build_llm(settings: Settings) -> LlmClient:
     """Build the gateway the settings ask for; nothing is contacted.
 
     Raises:
-        ConfigurationError: The transport's URL is not set.
+        ConfigurationError: The transport's URL is not set, or a setting about prices is wrong.
     """
+    prices = prices_from(settings)
     transport = settings.resolved_llm_transport
     if transport == "sdk":
-        return LiteLlmSdk(tenant_header=settings.tenant_header)
+        return LiteLlmSdk(tenant_header=settings.tenant_header, prices=prices)
     if transport == "proxy":
         if settings.litellm_proxy_url is None:
             raise ConfigurationError(
@@ -28,6 +30,7 @@ def build_llm(settings: Settings) -> LlmClient:
             settings.litellm_proxy_url,
             api_key=key.get_secret_value() if key else None,
             tenant_header=settings.tenant_header,
+            prices=prices,
         )
     if settings.offline_model_url is None:
         raise ConfigurationError(
@@ -36,5 +39,8 @@ def build_llm(settings: Settings) -> LlmClient:
             "Run `radiant up`, which starts the demo model, or set LITELLM_PROXY_URL.",
         )
     return HttpLlm(
-        settings.offline_model_url, tenant_header=settings.tenant_header, transport="offline"
+        settings.offline_model_url,
+        tenant_header=settings.tenant_header,
+        transport="offline",
+        prices=prices,
     )

@@ -1,9 +1,8 @@
 """Generates ``domain/prices.py`` from LiteLLM's price map.
 
-Run ``python -m radiant_dagster.adapters.price_table > radiant_dagster/domain/prices.py`` after
-LiteLLM's pin moves, then read the diff. Checked in, because importing LiteLLM costs about five
-CPU-seconds and a reservation must not wait for it, and because a price that changes under a
-running budget should be a reviewed change.
+Run ``make prices`` after LiteLLM's pin moves, then read the diff. Checked in, because importing
+LiteLLM costs about five CPU-seconds and a reservation must not wait for it, and because a price
+that changes under a running budget should be a reviewed change.
 """
 
 import importlib
@@ -29,9 +28,9 @@ TIER = re.compile(r"input_cost_per_token_above_(\d+)k_tokens")
 
 HEAD = '''"""Prices of the models RADIANT knows; generated, do not edit.
 
-From LiteLLM {version}'s price map by ``python -m radiant_dagster.adapters.price_table``. A price
-is in micro-USD per million tokens. Providers change prices: a proxy that reports a call's cost
-overrules this table, which then only bounds the reservation.
+From LiteLLM {version}'s price map by ``make prices``. A price is in micro-USD per million tokens.
+Providers change prices: RADIANT_PRICES_FILE changes single entries, and a proxy that reports a
+call's cost overrules this table, which then only bounds the reservation.
 """
 
 from dataclasses import dataclass

@@ -34,6 +34,7 @@ def scrubbed_review(
     facts: dict[str, Any] = {
         "swarm_status": session["swarm_status"],
         "missing_agents": session["missing_agents"],
+        "downgrades": session["downgrades"],
         "cato_verdict": session["cato_verdict"],
         "cato_reasons": list(session["cato_reasons"]),
         "offline_demo": session["offline_demo"],

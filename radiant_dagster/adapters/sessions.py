@@ -7,7 +7,7 @@ ends a session settles what the Governor holds for it, in the same transaction.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -23,8 +23,8 @@ from radiant_dagster.errors import Cancelled, SessionNotFound, SessionStateConfl
 
 INSERT_SESSION = """
     insert into radiant.session (tenant_id, id, domain, prompt, context, system_prompt, user_id,
-        require_approval, estimated_micro_usd, offline_demo, rerun_of)
-    values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        require_approval, estimated_micro_usd, offline_demo, rerun_of, panel)
+    values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 INSERT_AGENTS = """
     insert into radiant.agent_run (tenant_id, session_id, agent_id, position, role, model,
@@ -129,6 +129,7 @@ def create_session(
             estimated_micro_usd,
             offline_demo,
             rerun_of,
+            request.panel,
         ),
     )
     rows = [
@@ -309,6 +310,11 @@ def config_from(row: Mapping[str, Any]) -> AgentConfig:
         tools=tuple(row["tools"]) if row["tools"] else None,
         instructions=row["instructions"],
     )
+
+
+def asked_config_from(row: Mapping[str, Any]) -> AgentConfig:
+    """Return an agent's configuration as it was asked for, before the Governor reduced it."""
+    return replace(config_from(row), **(row["downgraded_from"] or {}))
 
 
 def result_from(row: Mapping[str, Any]) -> AgentResult:

@@ -119,6 +119,30 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("RADIANT_LIBRARIAN_MODEL", "librarian_model"),
         description="Model that distils a heuristic.",
     )
+    routing: Literal["on", "off"] = Field(
+        "on",
+        validation_alias=AliasChoices("RADIANT_ROUTING", "routing"),
+        description="on: simple questions of panels get shorter answers (at most 1,024 tokens), "
+        "never in domains that need approval. off: everything as it was asked for.",
+    )
+    cheaper_models: str = Field(
+        "",
+        validation_alias=AliasChoices("RADIANT_CHEAPER_MODELS", "cheaper_models"),
+        description="Models that may replace dearer ones where the budget is short, for instance "
+        "gpt-4o=gpt-4o-mini,claude-sonnet-5=claude-haiku-4-5. Added to the built-in list.",
+    )
+    prices_file: Path | None = Field(
+        None,
+        validation_alias=AliasChoices("RADIANT_PRICES_FILE", "prices_file"),
+        description="JSON file with this deployment's own prices, in USD per million tokens; see "
+        "docs/operations.md. Unset: the price table that RADIANT comes with.",
+    )
+    fallback_models: str = Field(
+        "",
+        validation_alias=AliasChoices("RADIANT_FALLBACK_MODELS", "fallback_models"),
+        description="What the proxy may fall back to, for instance gpt-4o=gpt-4-turbo+gpt-4.1; "
+        "the dearest is reserved.",
+    )
     embedding_model: str = Field(
         "minilm-int8",
         validation_alias=AliasChoices("RADIANT_EMBEDDING_MODEL", "embedding_model"),

@@ -3,21 +3,16 @@
 Used by the CLI, by the API and by the Launchpad's inline prompts, so that all refuse alike.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
 from radiant_dagster.adapters import sessions, tenants
 from radiant_dagster.adapters.llm import LlmClient
+from radiant_dagster.adapters.planning import planner_from
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings
-from radiant_dagster.domain.governor import (
-    SessionEstimate,
-    counted_characters,
-    estimate_session,
-    price_of,
-)
+from radiant_dagster.domain.governor import SessionEstimate
 from radiant_dagster.domain.sessions import SessionRequest, validate_request
 from radiant_dagster.domain.swarm import AgentConfig
 from radiant_dagster.errors import InvalidInput
@@ -47,6 +42,7 @@ def prepare(
 
     Raises:
         InvalidInput: Names the field, the problem and the fix.
+        ConfigurationError: A setting about prices is wrong.
     """
     with database.tenant_transaction(tenant_id) as cursor:
         policies = tenants.domain_policies(cursor, tenant_id)
@@ -62,27 +58,19 @@ def prepare(
         require_approval=require_approval,
         context=context or {},
         system_prompt=system_prompt,
+        panel=None if agents is not None else panel,
     )
     validate_request(request, domains=frozenset(policies), known_tools=KNOWN_TOOLS)
+    planner = planner_from(settings)
     for field, model in _models_by_field(request, settings).items():
         try:
-            price_of(model)
+            planner.prices.price_of(model)
         except InvalidInput as error:
             raise InvalidInput(field, error.problem, error.fix) from None
-    estimate = estimate_session(
-        swarm,
-        _counted(prompt) + _counted(system_prompt or ""),
-        _counted(request.context),
-        settings.synthesis_model,
-        settings.librarian_model,
-        fallback_synthesis_model=settings.fallback_synthesis_model,
+    estimate = planner.estimate(
+        swarm, prompt=prompt, context=request.context, system_prompt=system_prompt
     )
     return request, estimate
-
-
-def _counted(value: object) -> int:
-    """Count text as it travels, in JSON; so that the estimate is an upper bound in any script."""
-    return counted_characters(json.dumps(value, ensure_ascii=False))
 
 
 def require_models(llm: LlmClient, request: SessionRequest, settings: Settings) -> None:

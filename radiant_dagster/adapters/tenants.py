@@ -14,18 +14,20 @@ from radiant_dagster.errors import InvalidInput, TenantNotFound
 
 # Deadlines of the source design. Risky domains never promote a heuristic by themselves, and ask
 # for closer matches (.60 instead of .50 on MiniLM: precision .88, 3 % wrong answers on CLINC150).
+# Where the budget is short they are refused rather than answered by less.
 SEED_POLICIES = (
-    DomainPolicy("medical", True, 300, 120, "reject", "draft", 0.10, False),
-    DomainPolicy("financial", True, 600, 120, "reject", "draft", 0.10, False),
-    DomainPolicy("legal", True, 900, 120, "reject", "draft", 0.10, False),
-    DomainPolicy("general", False, 1800, 120, "reject", "draft", 0.0, True),
+    DomainPolicy("medical", True, 300, 120, "reject", "draft", 0.10, False, 1024, 3, False),
+    DomainPolicy("financial", True, 600, 120, "reject", "draft", 0.10, False, 1024, 3, False),
+    DomainPolicy("legal", True, 900, 120, "reject", "draft", 0.10, False, 1024, 3, False),
+    DomainPolicy("general", False, 1800, 120, "reject", "draft", 0.0, True, 256, 2, True),
 )
 
 INSERT_TENANT = "insert into radiant.tenant (id, slug, name) values (%s, %s, %s)"
 INSERT_POLICY = """
     insert into radiant.domain_policy (tenant_id, name, approval_required, deadline_seconds,
-        swarm_seconds, on_timeout, review_stage, similarity_floor_raise, auto_promote)
-    values (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+        swarm_seconds, on_timeout, review_stage, similarity_floor_raise, auto_promote,
+        lowest_max_tokens, lowest_agents, cheaper_models)
+    values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 INSERT_PANEL = """
     insert into radiant.panel (tenant_id, name, description, agents) values (%s, %s, %s, %s)
@@ -36,7 +38,7 @@ TENANT_BY_SLUG = "select id from radiant.tenant where slug = %s"
 TENANTS = "select id, slug, name, created_at from radiant.tenant order by slug"
 POLICIES = """
     select name, approval_required, deadline_seconds, swarm_seconds, on_timeout, review_stage,
-           similarity_floor_raise, auto_promote
+           similarity_floor_raise, auto_promote, lowest_max_tokens, lowest_agents, cheaper_models
     from radiant.domain_policy where tenant_id = %s order by name
 """
 PANEL = "select agents from radiant.panel where tenant_id = %s and name = %s"
@@ -85,6 +87,9 @@ def insert_policy(cursor: Cursor, tenant_id: UUID, policy: DomainPolicy) -> None
             policy.review_stage,
             policy.similarity_floor_raise,
             policy.auto_promote,
+            policy.lowest_max_tokens,
+            policy.lowest_agents,
+            policy.cheaper_models,
         ),
     )
 

@@ -16,6 +16,7 @@ from radiant_dagster.adapters.health import database_facts
 from radiant_dagster.adapters.migrations import LOGIN_ROLES, migrate, migration_names
 from radiant_dagster.adapters.panels import agent_to_dict, load_panel_file
 from radiant_dagster.adapters.postgres import location
+from radiant_dagster.adapters.price_settings import prices_from
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.adapters.submission import KNOWN_TOOLS
 from radiant_dagster.cli.common import (
@@ -34,7 +35,6 @@ from radiant_dagster.cli.common import (
     valid_text,
 )
 from radiant_dagster.cli.main import EXIT_FAILED
-from radiant_dagster.domain.governor import price_of
 from radiant_dagster.domain.swarm import validate_agents
 from radiant_dagster.errors import InvalidInput
 
@@ -173,8 +173,11 @@ def import_panel(name: str, file: str, description: str, tenant: str | None, as_
         )
     agents = load_panel_file(Path(file))
     validate_agents(agents, known_tools=KNOWN_TOOLS)
+    prices = prices_from(load_settings())
     for agent in agents:
-        price_of(agent.model)  # a panel nobody could use is refused now, not at the first question
+        prices.price_of(
+            agent.model
+        )  # a panel nobody could use is refused now, not at the first question
     with (
         connect(tenant) as client,
         client.database.tenant_transaction(client.tenant_id) as cursor,

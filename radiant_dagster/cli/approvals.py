@@ -32,6 +32,7 @@ from radiant_dagster.cli.common import (
 from radiant_dagster.cli.main import EXIT_FAILED
 from radiant_dagster.cli.render import OFFLINE_LABEL, STYLES, draft_lines, reason_text, section
 from radiant_dagster.domain.approvals import Verdict, Vote, validate_vote
+from radiant_dagster.domain.ladder import describe
 from radiant_dagster.errors import InvalidInput
 
 NEXT: Mapping[str, str] = {
@@ -193,6 +194,8 @@ def _render_swarm(console: Console, review: Mapping[str, Any]) -> None:
         missing = review["missing_agents"].items()
         text += "; missing: " + ", ".join(f"{name} ({code})" for name, code in missing)
     console.print(plain(text + "."))
+    for line in describe(review.get("downgrades", ()), len(agents)):  # older requests have none
+        console.print(plain(line, "yellow"))
     reasons = ", ".join(review["cato_reasons"])
     console.print(plain(f"Cato: {review['cato_verdict']}" + (f" ({reasons})" if reasons else "")))
     if review.get("scrubbed"):

@@ -13,6 +13,7 @@ from rich.text import Text
 from radiant_dagster.adapters.dagster_api import DagsterApi
 from radiant_dagster.adapters.session_view import AgentProgress, Progress, ReviewProgress
 from radiant_dagster.cli.common import duration, moment, plain, print_text, short, usd
+from radiant_dagster.domain.ladder import describe
 
 STATUS_TEXT: Mapping[str, str] = {
     "created": "waiting for a worker to begin",
@@ -188,6 +189,7 @@ def headline(view: Mapping[str, Any]) -> list[Text]:
         who = ", ".join(f"{name} ({code})" for name, code in sorted(missing.items()))
         text += f"; missing: {who}"
     lines.append(plain(text.capitalize() + ".", STYLES.get(swarm, "bold")))
+    lines += [plain(line, "yellow") for line in describe(session["downgrades"], len(agents))]
     if session["status"] != "completed":
         lines.append(
             plain(f"The session {_ending(session)}.", STYLES.get(session["status"], "bold"))

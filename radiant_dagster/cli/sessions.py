@@ -171,7 +171,7 @@ def rerun(
             prompt=row["prompt"],
             user_id=who,
             domain=row["domain"],
-            agents=tuple(store.config_from(agent) for agent in agents),
+            agents=tuple(store.asked_config_from(agent) for agent in agents),
             require_approval=row["require_approval"],
             context=row["context"],
             system_prompt=row["system_prompt"],

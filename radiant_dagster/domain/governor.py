@@ -18,7 +18,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Literal
 
 from radiant_dagster.domain.heuristics import BLOCK_TOKENS, LIBRARIAN_RULES
-from radiant_dagster.domain.prices import PRICES, ModelPrice
+from radiant_dagster.domain.price_list import CHECKED_IN, PriceTable
+from radiant_dagster.domain.prices import ModelPrice
 from radiant_dagster.domain.swarm import (
     AGENT_RULES,
     MAX_ANSWER_TOKENS_IN_SYNTHESIS,
@@ -62,45 +63,37 @@ ReservationState = Literal["held", "settled", "released", "expired"]
 EXPIRY_MARGIN_SECONDS = 3_600
 
 
-def price_of(model: str) -> ModelPrice:
-    """Return the price of a model.
-
-    Args:
-        model: Name as the gateway knows it; provider prefixes such as ``openai/`` are ignored.
+def price_of(model: str, prices: PriceTable = CHECKED_IN) -> ModelPrice:
+    """Return the price of a model, see `PriceTable.price_of`.
 
     Raises:
         InvalidInput: The model is not in the table; unknown is never free.
     """
-    price = PRICES.get(model) or PRICES.get(model.rsplit("/", 1)[-1])
-    if price is None:
-        raise InvalidInput(
-            "model",
-            f"no price is known for {model!r}",
-            "Use a model of `radiant_dagster/domain/prices.py`, for instance 'gpt-4o' or "
-            "'gpt-4o-mini', or alias yours to one of them in the LiteLLM proxy.",
-        )
-    return price
+    return prices.price_of(model)
 
 
 def known_models() -> frozenset[str]:
     """Return the chat models whose price is known."""
-    return frozenset(name for name, price in PRICES.items() if price.dimensions is None)
+    return CHECKED_IN.chat_models()
 
 
-def cost_micro_usd(model: str, prompt_tokens: int, completion_tokens: int) -> int:
+def cost_micro_usd(
+    model: str, prompt_tokens: int, completion_tokens: int, prices: PriceTable = CHECKED_IN
+) -> int:
     """Return what a call costs, in micro-USD, rounded up.
 
     Args:
         model: Name as the gateway knows it.
         prompt_tokens: Tokens sent, as the provider counted them.
         completion_tokens: Tokens received.
+        prices: This deployment's.
 
     Raises:
         InvalidInput: Unknown model, or a negative count.
     """
     if prompt_tokens < 0 or completion_tokens < 0:
         raise InvalidInput("tokens", "a count is negative", "Pass the provider's usage.")
-    price = price_of(model)
+    price = prices.price_of(model)
     long = price.long_from is not None and prompt_tokens > price.long_from
     input_rate = price.long_input_rate if long else price.input_rate
     output_rate = max(price.output_rate, price.long_output_rate) if long else price.output_rate
@@ -126,18 +119,24 @@ def estimate_tokens(messages_characters: int) -> int:
     return -(-messages_characters // CHARACTERS_PER_TOKEN) + MESSAGE_OVERHEAD_TOKENS
 
 
-def estimate(messages_characters: int, max_tokens: int, model: str) -> int:
-    """Return the most a call can cost, in micro-USD.
+def estimate(
+    messages_characters: int, max_tokens: int, model: str, prices: PriceTable = CHECKED_IN
+) -> int:
+    """Return the most a call can cost, in micro-USD, whichever model answers it.
 
     Args:
         messages_characters: `counted_characters` of all messages together.
         max_tokens: What is sent along as the bound of the answer.
-        model: The dearest model that may answer.
+        model: The model asked for; the gateway may fall back to those of `prices.fallbacks`.
+        prices: This deployment's.
 
     Raises:
         InvalidInput: Unknown model.
     """
-    return cost_micro_usd(model, estimate_tokens(messages_characters), max_tokens)
+    tokens = estimate_tokens(messages_characters)
+    return max(
+        cost_micro_usd(name, tokens, max_tokens, prices) for name in prices.may_answer(model)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +164,7 @@ def estimate_session(
     librarian_model: str,
     *,
     fallback_synthesis_model: str | None = None,
+    prices: PriceTable = CHECKED_IN,
 ) -> SessionEstimate:
     """Return the most a session can cost when every call is made once.
 
@@ -176,6 +176,7 @@ def estimate_session(
         synthesis_model: Model that writes the single answer.
         librarian_model: Model that distils a heuristic.
         fallback_synthesis_model: Model that writes it instead; the dearer of both is reserved.
+        prices: This deployment's.
 
     Raises:
         InvalidInput: A model has no known price; nothing has been spent.
@@ -188,6 +189,7 @@ def estimate_session(
             + AGENT_EXTRA_CHARACTERS,
             agent.max_tokens,
             agent.model,
+            prices,
         )
         for agent in agents
     }
@@ -197,11 +199,14 @@ def estimate_session(
         + sum(_answer_characters(agent) for agent in agents)
     )
     synthesis = max(
-        estimate(merged_characters, SYNTHESIS_MAX_TOKENS, model)
+        estimate(merged_characters, SYNTHESIS_MAX_TOKENS, model, prices)
         for model in (synthesis_model, fallback_synthesis_model or synthesis_model)
     )
     librarian = estimate(
-        2 * LIBRARIAN_CHARACTERS + LIBRARIAN_EXTRA_CHARACTERS, LIBRARIAN_MAX_TOKENS, librarian_model
+        2 * LIBRARIAN_CHARACTERS + LIBRARIAN_EXTRA_CHARACTERS,
+        LIBRARIAN_MAX_TOKENS,
+        librarian_model,
+        prices,
     )
     return SessionEstimate(
         total_micro_usd=sum(per_agent.values()) + synthesis + librarian,

@@ -1,8 +1,8 @@
 """Prices of the models RADIANT knows; generated, do not edit.
 
-From LiteLLM 1.106.2's price map by ``python -m radiant_dagster.adapters.price_table``. A price
-is in micro-USD per million tokens. Providers change prices: a proxy that reports a call's cost
-overrules this table, which then only bounds the reservation.
+From LiteLLM 1.106.2's price map by ``make prices``. A price is in micro-USD per million tokens.
+Providers change prices: RADIANT_PRICES_FILE changes single entries, and a proxy that reports a
+call's cost overrules this table, which then only bounds the reservation.
 """
 
 from dataclasses import dataclass

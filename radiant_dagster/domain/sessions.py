@@ -71,6 +71,9 @@ class DomainPolicy:
         review_stage: ``draft`` (synthesise, then review) or ``answers``.
         similarity_floor_raise: Added to the embedding model's floor in careful domains.
         auto_promote: Whether candidates may become active without a curator.
+        lowest_max_tokens: Where the budget is short, answers are never capped below this.
+        lowest_agents: Likewise, never fewer agents are asked.
+        cheaper_models: Likewise, whether an agent's model may be replaced by a cheaper one.
     """
 
     name: str
@@ -81,6 +84,14 @@ class DomainPolicy:
     review_stage: Literal["draft", "answers"]
     similarity_floor_raise: float
     auto_promote: bool
+    lowest_max_tokens: int = 256
+    lowest_agents: int = 2
+    cheaper_models: bool = True
+
+    @property
+    def may_be_routed(self) -> bool:
+        """Whether a simple question may get less than was asked without a need to save."""
+        return self.cheaper_models and not self.approval_required
 
     def drafts_before_review(self, *, requested: bool) -> bool:
         """Tell whether the draft is written before anybody looks."""
@@ -100,6 +111,7 @@ class SessionRequest:
         require_approval: Ask a person even where the domain does not.
         context: Documents the agents may use, at most 200,000 characters in all.
         system_prompt: Extra instructions from the caller.
+        panel: The stored panel that the agents are, None where the caller spelled them out.
     """
 
     prompt: str
@@ -109,6 +121,7 @@ class SessionRequest:
     require_approval: bool = False
     context: Mapping[str, Any] = field(default_factory=dict[str, Any])
     system_prompt: str | None = None
+    panel: str | None = None
 
 
 def validate_request(

@@ -6,6 +6,8 @@ import dagster as dg
 
 from radiant_dagster.adapters import ledger, sessions
 from radiant_dagster.adapters.agents import ask_agent, may_fit_shortened
+from radiant_dagster.adapters.planning import Plan, plan_session
+from radiant_dagster.domain.ladder import plan_table
 from radiant_dagster.domain.swarm import (
     AgentResult,
     gave_up,
@@ -22,32 +24,37 @@ from radiant_dagster.resources import DatabaseResource, ModelsResource
 
 
 @session_op(
-    description="Check that every agent of the session is stored and reserve what the session may "
-    "cost at most: agents, synthesis and Librarian together. Fails where the budget of the day or "
-    "the month does not hold it; nothing has been spent then.",
+    description="Reserve what the session may cost at most: agents, synthesis and Librarian "
+    "together. Where the budget does not hold it, agents get fewer tokens, then cheaper models, "
+    "then fewer agents are asked, never below the domain's floor; the table shows who got less. "
+    "Fails where not even that fits; nothing has been spent then.",
     tags={"radiant/phase": "prepare"},
 )
 def plan_agents(
     context: dg.OpExecutionContext,
     ref: dict,  # type: ignore[type-arg]
     database: DatabaseResource,
+    models: ModelsResource,
 ) -> dict:  # type: ignore[type-arg]
-    """Check the stored agents and reserve the session's cost."""
+    """Reserve the session's cost, and decide which agents are asked how."""
     tenant_id, session_id = ids(ref)
-    with database.database.tenant_transaction(tenant_id) as cursor:
-        row = sessions.get_session(cursor, tenant_id, session_id)
-        agents = sessions.agent_rows(cursor, tenant_id, session_id)
-        reserved = ledger.hold_for_session(cursor, tenant_id, session_id)
-    context.add_output_metadata(
-        {
-            "agents": len(agents),
-            "quorum": quorum(len(agents)),
-            "heuristics_offered": len(row["heuristics"]),
-            "estimated_usd_at_most": row["estimated_micro_usd"] / 1e6,
-            "reserved_usd": reserved / 1e6,
-        }
-    )
-    return {**ref, **{f"agent_{n}": agent["agent_id"] for n, agent in enumerate(agents)}}
+    plan = plan_session(database.database, models.client, models.planner, tenant_id, session_id)
+    context.add_output_metadata(_plan_facts(plan))
+    return {**ref, **{f"agent_{n}": agent_id for n, agent_id in enumerate(plan.asked)}}
+
+
+def _plan_facts(plan: Plan) -> dict[str, dg.MetadataValue | int | float | list[str]]:
+    return {
+        "agents": len(plan.agents),
+        "not_asked": len(plan.agents) - len(plan.asked),
+        "downgrades": len(plan.session["downgrades"]),
+        "started_because": list(plan.start_reasons),
+        "quorum": quorum(len(plan.agents)),
+        "heuristics_offered": len(plan.session["heuristics"]),
+        "estimated_usd_at_most": plan.session["estimated_micro_usd"] / 1e6,
+        "reserved_usd": plan.reserved_micro_usd / 1e6,
+        "plan": dg.MetadataValue.md(plan_table(plan.agents)),
+    }
 
 
 @dg.op(

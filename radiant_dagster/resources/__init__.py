@@ -15,6 +15,7 @@ from radiant_dagster.adapters.cato import Cato, build_cato
 from radiant_dagster.adapters.embeddings import EmbeddingModel, build_embeddings
 from radiant_dagster.adapters.llm import LlmClient
 from radiant_dagster.adapters.llm_transports import build_llm
+from radiant_dagster.adapters.planning import Planner, planner_from
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.domain.phi import Detector, RuleDetector
@@ -43,6 +44,12 @@ def process_database(url: str) -> Database:
 def process_llm() -> LlmClient:
     """Return this process' one model client."""
     return build_llm(process_settings())
+
+
+@cache
+def process_planner() -> Planner:
+    """Return this process' one planner, with the prices it was started with."""
+    return planner_from(process_settings())
 
 
 @cache
@@ -132,6 +139,11 @@ class ModelsResource(dg.ConfigurableResource):
     def client(self) -> LlmClient:
         """The transport that the settings select."""
         return process_llm()
+
+    @property
+    def planner(self) -> Planner:
+        """Plans what a session may cost, with this deployment's prices."""
+        return process_planner()
 
     @property
     def synthesis_model(self) -> str:
