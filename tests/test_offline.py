@@ -37,7 +37,7 @@ from radiant_dagster.domain.swarm import (
 )
 from radiant_dagster.errors import LlmRejected
 from radiant_dagster.offline.answers import LABEL, reply
-from radiant_dagster.offline.server import latency_seconds
+from radiant_dagster.offline.server import chunks, completion, latency_seconds
 from radiant_dagster.offline.words import kind_of, options, phrases
 
 ROLES = ("analyst", "domain expert", "skeptic", "pragmatist", "safety reviewer", "historian")
@@ -336,6 +336,33 @@ def test_the_gateway_talks_to_the_demo_model_and_says_so(llm: HttpLlm) -> None:
     assert "gpt-4o" in (llm.models() or ())
 
 
+def test_the_demo_model_streams_the_same_answer_in_readable_pieces(llm: HttpLlm) -> None:
+    whole = llm.complete(request("analyst"))
+    pieces: list[str] = []
+
+    done = llm.complete(request("analyst"), on_text=pieces.append)
+
+    assert done.text == whole.text == "".join(pieces)
+    assert done.model_used == "offline-demo/gpt-4o"
+    assert done.completion_tokens == whole.completion_tokens
+    assert not done.cost_is_estimated
+
+
+@pytest.mark.parametrize("characters", [0, 1, 23, 24, 25, 1000])
+def test_the_pieces_of_a_demo_answer_are_its_text(characters: int) -> None:
+    text = "x" * characters
+    asked: dict[str, Any] = {"model": "gpt-4o", "messages": [], "stream_options": {}}
+    choice = {"message": {"content": text}, "finish_reason": "stop"}
+    body = {**completion(asked), "choices": [choice]}
+
+    cut = chunks(body, asked, 24)
+
+    deltas = [chunk["choices"][0]["delta"].get("content", "") for chunk in cut]
+    assert "".join(deltas) == text
+    assert len(cut) <= 25
+    assert all(chunk["radiant_offline"] for chunk in cut)
+
+
 def test_a_demo_session_costs_less_than_its_estimate(llm: HttpLlm) -> None:
     agents = [agent(role) for role in ROLES]
     bound = estimate_session(agents, len(ROLLOUT), 0, "gpt-4o", "gpt-4o-mini")
@@ -397,7 +424,6 @@ def test_an_unknown_schema_is_refused(llm: HttpLlm) -> None:
         b'{"model": "gpt-4o", "messages": "hi"}',
         b'{"model": "gpt-4o", "messages": [1]}',
         b'{"messages": []}',
-        b'{"model": "gpt-4o", "messages": [], "stream": true}',
     ],
 )
 def test_a_bad_request_gets_an_openai_shaped_error(

@@ -2,13 +2,15 @@
 
 This module holds the contract and the judging of replies. Two of the three transports are one plain
 HTTP client, ``llm_http.py``: ``proxy`` (a LiteLLM proxy or any OpenAI-compatible server) and
-``offline`` (the demo model). The third, ``sdk``, is ``llm_sdk.py``.
+``offline`` (the demo model). The third, ``sdk``, is ``llm_sdk.py``. ``llm_stream.py`` puts replies
+that arrive in pieces together, so that they are judged like any other.
 
 Failures are told apart by status code first: class names and codes differ between providers, the
 proxy and the SDK for one and the same fault. Nothing of a prompt, answer or error body enters a
 message. The gateway never retries: the Governor must see every attempt that may cost money.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -125,13 +127,20 @@ class LlmClient(Protocol):
     transport: Transport
 
     def complete(
-        self, request: CompletionRequest, *, cancelled: Callable[[], bool] = never
+        self,
+        request: CompletionRequest,
+        *,
+        cancelled: Callable[[], bool] = never,
+        on_text: Callable[[str], None] | None = None,
     ) -> Completion:
         """Make one call, once.
 
         Args:
             request: The call.
             cancelled: Asked every 100 ms; once true, the call is dropped on the wire.
+            on_text: Given, the answer is streamed, and this gets its pieces in the calling thread
+                while they arrive. Nothing else changes: what a reply means and costs is judged at
+                its end. A server that does not stream is fine, its text then comes at the end only.
 
         Raises:
             LlmUnavailable: Another try may help; says whether this one may be billed.
@@ -307,6 +316,8 @@ def _usage(usage: Mapping[str, Any], request: CompletionRequest) -> tuple[int, i
     if isinstance(prompt, int) and isinstance(completion, int) and prompt > 0 <= completion:
         return prompt, completion, False
     sent = sum(counted_characters(message["content"]) for message in request.messages)
+    if request.json_schema is not None:
+        sent += counted_characters(json.dumps(dict(request.json_schema)))
     return estimate_tokens(sent), request.max_tokens, True
 
 

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from radiant_dagster.domain.governor import known_models
 from radiant_dagster.offline.server import completion
+from tests.services.llm_streams import Step, send_stream, steps_of
 
 PREFIX = "/v1"
 
@@ -32,6 +33,8 @@ class Reply:
         change: Replaces top-level keys of the answer.
         delay_seconds: Waited first.
         disconnect: Close the connection without a reply.
+        stream: What a streamed answer consists of, see `llm_streams`; None cuts the answer that
+            would be given otherwise into three pieces.
     """
 
     status: int = 200
@@ -40,6 +43,7 @@ class Reply:
     change: Mapping[str, Any] = field(default_factory=dict)
     delay_seconds: float = 0.0
     disconnect: bool = False
+    stream: tuple[Step, ...] | None = None
 
 
 OK = Reply()
@@ -102,6 +106,7 @@ class LlmServer:
         self.models_reply: Reply = OK
         self.peers: set[Any] = set()
         self.most_at_once = 0
+        self.go_on = threading.Event()
         self._running = 0
         self._scripts: dict[str | None, deque[Reply]] = defaultdict(deque)
         self._latency = latency_seconds
@@ -199,6 +204,17 @@ class LlmServer:
         answer["id"] = f"call-{len(self.calls)}"
         answer |= call.reply.change
         call.answered = True
+        if call.body.get("stream"):
+            steps = call.reply.stream
+            if steps is None:
+                steps = steps_of(answer, usage="stream_options" in call.body)
+            try:
+                return await send_stream(
+                    request, steps, headers=call.reply.headers, go_on=self.go_on
+                )
+            except asyncio.CancelledError:
+                call.dropped = True
+                raise
         return _send(call.reply, json.dumps(answer).encode())
 
     async def _embed(self, request: web.Request) -> web.StreamResponse:
