@@ -18,6 +18,7 @@ def ask_agent(
     *,
     call_seconds: float,
     cancelled: Callable[[], bool],
+    on_text: Callable[[str], None] | None = None,
 ) -> AgentResult:
     """Make one agent's call.
 
@@ -28,6 +29,7 @@ def ask_agent(
         session_id: The session.
         call_seconds: Longest single call; the swarm's deadline may cut it shorter.
         cancelled: Asked while the call waits.
+        on_text: Given the text while it is written, see `LlmClient.complete`.
 
     Returns:
         The answer, or what was refused for good.
@@ -54,7 +56,7 @@ def ask_agent(
         metadata={"session_id": str(session_id), "agent_id": agent.agent_id},
     )
     try:
-        answer = llm.complete(request, cancelled=cancelled)
+        answer = llm.complete(request, cancelled=cancelled, on_text=on_text)
     except LlmRejected as error:
         status = "rejected" if error.code == "content_policy" else "failed"
         return AgentResult(agent.agent_id, status, error=str(error), error_code=error.code)

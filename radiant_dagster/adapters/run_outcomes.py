@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from radiant_dagster.adapters import audit, ledger
+from radiant_dagster.adapters import agent_progress, audit, ledger
 from radiant_dagster.adapters.postgres import Database
 
 SessionKey = tuple[UUID, UUID]
@@ -74,6 +74,7 @@ def _mark(
                 cursor.execute(CANCEL_APPROVALS, (row["tenant_id"], row["id"]))
                 cursor.execute(DROP_DECISIONS, (row["tenant_id"], row["id"]))
             ledger.settle_session(cursor, row["tenant_id"], row["id"])
+            agent_progress.forget(cursor, row["tenant_id"], row["id"])
             audit.record(
                 cursor,
                 row["tenant_id"],

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from radiant_dagster.adapters import ledger, sessions
+from radiant_dagster.adapters.agent_progress import watched
 from radiant_dagster.adapters.agents import ask_agent
 from radiant_dagster.domain.swarm import (
     AgentResult,
@@ -85,14 +86,17 @@ def run_agent(
         context.add_output_metadata({"status": "success", "bought_before": True})
         return ref
     try:
-        result = ask_agent(
-            models.client,
-            call,
-            tenant_id,
-            session_id,
-            call_seconds=models.call_timeout_seconds,
-            cancelled=step_cancelled(),
-        )
+        live: bool = call.session["live"]
+        with watched(database.database, tenant_id, session_id, agent_id, live=live) as on_text:
+            result = ask_agent(
+                models.client,
+                call,
+                tenant_id,
+                session_id,
+                call_seconds=models.call_timeout_seconds,
+                cancelled=step_cancelled(),
+                on_text=on_text,
+            )
     except LlmUnavailable as error:
         retry_model_call(context, error, models.max_retries, within_seconds=call.remaining_seconds)
         result = gave_up(agent_id, error.code, str(error))
