@@ -23,6 +23,7 @@ from radiant_dagster.domain.heuristics import (
     librarian_messages,
     parse_extraction,
 )
+from radiant_dagster.domain.output_schema import AGENT_ANSWER_SCHEMA_NAME, check_answer
 from radiant_dagster.domain.swarm import (
     AgentConfig,
     AgentResult,
@@ -413,6 +414,29 @@ def test_an_unknown_schema_is_refused(llm: HttpLlm) -> None:
 
     with pytest.raises(LlmRejected, match="bad_request"):
         llm.complete(odd)
+
+
+def test_an_agents_own_schema_is_filled(llm: HttpLlm) -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "verdict": {"enum": ["yes", "no"]},
+            "why": {"type": "string", "maxLength": 20},
+            "steps": {"type": "array", "items": {"$ref": "#/$defs/step"}, "minItems": 2},
+            "sure": {"anyOf": [{"type": "boolean"}, {"type": "null"}]},
+            "share": {"type": "number", "minimum": 0.5},
+        },
+        "required": ["verdict", "why", "steps", "sure", "share"],
+        "additionalProperties": False,
+        "$defs": {"step": {"type": "object", "properties": {"next": {"$ref": "#/$defs/step"}}}},
+    }
+    asked = replace(
+        request("analyst"), json_schema_name=AGENT_ANSWER_SCHEMA_NAME, json_schema=schema
+    )
+
+    done = llm.complete(asked)
+
+    assert check_answer(done.text, schema).problem == ""
 
 
 @pytest.mark.parametrize(

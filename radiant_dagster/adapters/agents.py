@@ -1,11 +1,13 @@
 """Asks one agent's model and turns what comes back into a result."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from uuid import UUID
 
 from radiant_dagster.adapters import sessions
 from radiant_dagster.adapters.llm import CompletionRequest, LlmClient
 from radiant_dagster.adapters.sessions import AgentCall
+from radiant_dagster.adapters.structured import ask_for_json
 from radiant_dagster.domain.swarm import AgentResult, SwarmTask, agent_messages, cited_numbers
 from radiant_dagster.errors import LlmRejected, LlmUnavailable
 
@@ -56,11 +58,21 @@ def ask_agent(
         metadata={"session_id": str(session_id), "agent_id": agent.agent_id},
     )
     try:
-        answer = llm.complete(request, cancelled=cancelled, on_text=on_text)
+        if agent.output_schema is None:
+            answer, fits = llm.complete(request, cancelled=cancelled, on_text=on_text), True
+        else:
+            answer, fits = ask_for_json(
+                llm,
+                request,
+                agent.output_schema,
+                remaining_seconds=call.remaining_seconds,
+                cancelled=cancelled,
+                on_text=on_text,
+            )
     except LlmRejected as error:
         status = "rejected" if error.code == "content_policy" else "failed"
         return AgentResult(agent.agent_id, status, error=str(error), error_code=error.code)
-    return AgentResult(
+    result = AgentResult(
         agent.agent_id,
         "success",
         response=answer.text,
@@ -72,4 +84,10 @@ def ask_agent(
         cost_micro_usd=answer.cost_micro_usd,
         finish_reason=answer.finish_reason,
         cited=cited_numbers(answer.text, len(offered)),
+    )
+    if fits:
+        return result
+    error = "The answer did not fit output_schema and could not be repaired."
+    return replace(
+        result, status="failed", response=None, error=error, error_code="schema", cited=()
     )

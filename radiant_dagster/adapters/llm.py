@@ -78,6 +78,7 @@ class CompletionRequest:
         idempotency_key: The same for a repetition of the same call.
         json_schema_name: Name of the schema the answer must fit.
         json_schema: The schema; answers are still to be checked, providers differ.
+        json_schema_strict: Whether the provider has to hold the model to it.
         metadata: Ids only; ``session_id`` and ``agent_id`` become headers.
     """
 
@@ -90,6 +91,7 @@ class CompletionRequest:
     idempotency_key: str
     json_schema_name: str | None = None
     json_schema: Mapping[str, Any] | None = None
+    json_schema_strict: bool = True
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
@@ -344,7 +346,7 @@ def request_body(request: CompletionRequest) -> dict[str, Any]:
             "type": "json_schema",
             "json_schema": {
                 "name": request.json_schema_name or "answer",
-                "strict": True,
+                "strict": request.json_schema_strict,
                 "schema": dict(request.json_schema),
             },
         }

@@ -28,7 +28,7 @@ INSERT_SESSION = """
 """
 INSERT_AGENTS = """
     insert into radiant.agent_run (tenant_id, session_id, agent_id, position, role, model,
-        temperature, max_tokens, tools, instructions)
+        temperature, max_tokens, tools, instructions, output_schema)
     values %s
 """
 SESSION = "select * from radiant.session where tenant_id = %s and id = %s"
@@ -137,6 +137,10 @@ def create_session(
             agent.max_tokens,
             list(agent.tools) if agent.tools else None,
             agent.instructions,
+            # As text: jsonb would reorder the properties, which models write in their order.
+            None
+            if agent.output_schema is None
+            else json.dumps(agent.output_schema, ensure_ascii=False),
         )
         for position, agent in enumerate(request.agents)
     ]
@@ -305,6 +309,7 @@ def config_from(row: Mapping[str, Any]) -> AgentConfig:
         max_tokens=row["max_tokens"],
         tools=tuple(row["tools"]) if row["tools"] else None,
         instructions=row["instructions"],
+        output_schema=json.loads(row["output_schema"]) if row["output_schema"] else None,
     )
 
 

@@ -334,6 +334,10 @@ A panel file lists the agents; only agent_id, role and model are needed:
     - agent_id: skeptic
       role: skeptic
       model: gpt-4o
+      output_schema:            # the answer has to be JSON that fits; it is checked
+        type: object
+        properties: {risk: {type: string}, severity: {enum: [low, high]}}
+        required: [risk, severity]
 """
 
 

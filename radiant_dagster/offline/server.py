@@ -13,7 +13,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from radiant_dagster.domain.governor import known_models
+from radiant_dagster.domain.output_schema import AGENT_ANSWER_SCHEMA_NAME
 from radiant_dagster.offline.answers import UnknownSchema, reply
+from radiant_dagster.offline.structured import fill
 from radiant_dagster.offline.words import pick
 
 CHARACTERS_PER_TOKEN = 4
@@ -56,6 +58,16 @@ def schema_name(request: Mapping[str, Any]) -> str | None:
     return None
 
 
+def structured_reply(
+    request: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]
+) -> str | None:
+    """Answer an agent's call with a schema of the caller's; None for any other call."""
+    if schema_name(request) != AGENT_ANSWER_SCHEMA_NAME:
+        return None
+    schema = request["response_format"]["json_schema"].get("schema")
+    return json.dumps(fill(schema, reply(messages, None)), ensure_ascii=False)
+
+
 def completion(request: Mapping[str, Any]) -> dict[str, Any]:
     """Answer a parsed chat request.
 
@@ -64,7 +76,7 @@ def completion(request: Mapping[str, Any]) -> dict[str, Any]:
     """
     messages = cast("list[Mapping[str, Any]]", request["messages"])
     try:
-        text = reply(messages, schema_name(request))
+        text = structured_reply(request, messages) or reply(messages, schema_name(request))
     except UnknownSchema as unknown:
         raise BadRequest(f"the offline demo model has no answer of schema {unknown}") from None
     limit = request.get("max_tokens")
