@@ -19,6 +19,7 @@ AGENT_ANSWER_SCHEMA_NAME = "agent_answer"
 MAX_SCHEMA_CHARACTERS = 16_000
 MAX_REFERENCES_FOLLOWED = 10_000  # in one check; a sane answer needs a few hundred
 MAX_PATH_CHARACTERS = 300
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
 LOCAL_REFERENCE = re.compile(r"#(/(\$defs|definitions)/[^/]+)?")
 
 # Where a schema holds further schemas: under each name of a mapping, in a list, or by itself.
@@ -63,6 +64,10 @@ def require_output_schema(field: str, schema: object) -> None:
         )
     known = cast("dict[str, Any]", schema)
     _require_valid(field, known)
+    if known.get("$schema", DIALECT) != DIALECT:
+        raise InvalidInput(
+            field, "is written for another version of JSON Schema", f"Use {DIALECT} or no $schema."
+        )
     for part in _parts(known):
         _require_bounded(field, part, known)
     if check_answer("{}", known).problem == ENDLESS:
@@ -102,7 +107,9 @@ def _parts(schema: object) -> Iterator[Mapping[str, Any]]:
 
 
 def _require_bounded(field: str, part: Mapping[str, Any], root: Mapping[str, Any]) -> None:
-    for keyword in REFUSED:
+    # A part with a version of its own would be checked by that version's rules, not by ours.
+    refused = REFUSED if part is root else (*REFUSED, "$schema")
+    for keyword in refused:
         if keyword in part:
             raise InvalidInput(
                 field, f"uses {keyword!r}, which is not supported", "Use enum or maxLength instead."
@@ -179,7 +186,9 @@ def _first_error(value: object, schema: Mapping[str, Any]) -> Any:
         return follow(*arguments)
 
     counting = library.validators.extend(base, {"$ref": count})
-    return library.exceptions.best_match(counting(schema).iter_errors(value))
+    # A reference to the root must not lead back to the library's own class by its version.
+    root = {key: part for key, part in schema.items() if key != "$schema"}
+    return library.exceptions.best_match(counting(root).iter_errors(value))
 
 
 def _jsonschema() -> Any:

@@ -1,5 +1,8 @@
 """What agents have written so far: when it is stored, what of it, and that nothing stays."""
 
+import signal
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -216,4 +219,30 @@ def test_the_sweep_deletes_what_a_killed_worker_left(
     of_dead = agent_progress.sweep(database)
 
     assert (of_ended, at_work, of_dead) == (1, [("Close", 2)], 1)
+    assert rows(owner) == []
+
+
+KILLED = """
+import os, signal, sys
+from uuid import UUID
+from radiant_dagster.adapters.agent_progress import watched
+from radiant_dagster.adapters.postgres import Database
+
+url, tenant, session = sys.argv[1:]
+with watched(Database(url), UUID(tenant), UUID(session), "a", live=True) as on_text:
+    on_text("Close")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_workers_text_goes_with_its_run(
+    database: Database, tenant: uuid.UUID, session_id: uuid.UUID, owner: Any
+) -> None:
+    command = [sys.executable, "-c", KILLED, database.url, str(tenant), str(session_id)]
+    killed = subprocess.run(command, check=False, timeout=60)
+    left = rows(owner)
+
+    run_outcomes.mark_cancelled(database, "run-1")
+
+    assert (killed.returncode, left) == (-signal.SIGKILL, [("Close", 2)])
     assert rows(owner) == []

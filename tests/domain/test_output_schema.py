@@ -32,8 +32,9 @@ def looped(depth: int) -> dict[str, Any]:
 
 
 def test_a_sound_schema_is_taken_and_its_propertys_names_are_no_keywords() -> None:
-    require_output_schema("output_schema", SCHEMA)
+    version = "https://json-schema.org/draft/2020-12/schema"
 
+    require_output_schema("output_schema", {"$schema": version, **SCHEMA})
     validate_agents([AgentConfig("a", "r", "m", output_schema=SCHEMA)], known_tools=frozenset())
 
 
@@ -61,6 +62,21 @@ BAD: dict[str, tuple[object, str]] = {
     ),
     "identifier": ({"type": "object", "$id": "https://example.org/"}, "'$id'"),
     "endless": ({"type": "object", "$ref": "#"}, "without end"),
+    "endless, with a version": (
+        {"$schema": "https://json-schema.org/draft/2020-12/schema", **looped(60)},
+        "without end",
+    ),
+    "another version": (
+        {"$schema": "http://json-schema.org/draft-07/schema#", "type": "object"},
+        "another version",
+    ),
+    "another version inside": (
+        {
+            "type": "object",
+            "properties": {"a": {"$schema": "http://json-schema.org/draft-07/schema#"}},
+        },
+        "'$schema'",
+    ),
     "doubling": (looped(60), "without end"),
 }
 
