@@ -23,6 +23,7 @@ from radiant_dagster.domain.heuristics import (
     librarian_messages,
     parse_extraction,
 )
+from radiant_dagster.domain.output_schema import AGENT_ANSWER_SCHEMA_NAME, check_answer
 from radiant_dagster.domain.swarm import (
     AgentConfig,
     AgentResult,
@@ -37,7 +38,7 @@ from radiant_dagster.domain.swarm import (
 )
 from radiant_dagster.errors import LlmRejected
 from radiant_dagster.offline.answers import LABEL, reply
-from radiant_dagster.offline.server import latency_seconds
+from radiant_dagster.offline.server import chunks, completion, latency_seconds
 from radiant_dagster.offline.words import kind_of, options, phrases
 
 ROLES = ("analyst", "domain expert", "skeptic", "pragmatist", "safety reviewer", "historian")
@@ -336,6 +337,33 @@ def test_the_gateway_talks_to_the_demo_model_and_says_so(llm: HttpLlm) -> None:
     assert "gpt-4o" in (llm.models() or ())
 
 
+def test_the_demo_model_streams_the_same_answer_in_readable_pieces(llm: HttpLlm) -> None:
+    whole = llm.complete(request("analyst"))
+    pieces: list[str] = []
+
+    done = llm.complete(request("analyst"), on_text=pieces.append)
+
+    assert done.text == whole.text == "".join(pieces)
+    assert done.model_used == "offline-demo/gpt-4o"
+    assert done.completion_tokens == whole.completion_tokens
+    assert not done.cost_is_estimated
+
+
+@pytest.mark.parametrize("characters", [0, 1, 23, 24, 25, 1000])
+def test_the_pieces_of_a_demo_answer_are_its_text(characters: int) -> None:
+    text = "x" * characters
+    asked: dict[str, Any] = {"model": "gpt-4o", "messages": [], "stream_options": {}}
+    choice = {"message": {"content": text}, "finish_reason": "stop"}
+    body = {**completion(asked), "choices": [choice]}
+
+    cut = chunks(body, asked, 24)
+
+    deltas = [chunk["choices"][0]["delta"].get("content", "") for chunk in cut]
+    assert "".join(deltas) == text
+    assert len(cut) <= 25
+    assert all(chunk["radiant_offline"] for chunk in cut)
+
+
 def test_a_demo_session_costs_less_than_its_estimate(llm: HttpLlm) -> None:
     agents = [agent(role) for role in ROLES]
     bound = estimate_session(agents, len(ROLLOUT), 0, "gpt-4o", "gpt-4o-mini")
@@ -388,6 +416,29 @@ def test_an_unknown_schema_is_refused(llm: HttpLlm) -> None:
         llm.complete(odd)
 
 
+def test_an_agents_own_schema_is_filled(llm: HttpLlm) -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "verdict": {"enum": ["yes", "no"]},
+            "why": {"type": "string", "maxLength": 20},
+            "steps": {"type": "array", "items": {"$ref": "#/$defs/step"}, "minItems": 2},
+            "sure": {"anyOf": [{"type": "boolean"}, {"type": "null"}]},
+            "share": {"type": "number", "minimum": 0.5},
+        },
+        "required": ["verdict", "why", "steps", "sure", "share"],
+        "additionalProperties": False,
+        "$defs": {"step": {"type": "object", "properties": {"next": {"$ref": "#/$defs/step"}}}},
+    }
+    asked = replace(
+        request("analyst"), json_schema_name=AGENT_ANSWER_SCHEMA_NAME, json_schema=schema
+    )
+
+    done = llm.complete(asked)
+
+    assert check_answer(done.text, schema).problem == ""
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -397,7 +448,6 @@ def test_an_unknown_schema_is_refused(llm: HttpLlm) -> None:
         b'{"model": "gpt-4o", "messages": "hi"}',
         b'{"model": "gpt-4o", "messages": [1]}',
         b'{"messages": []}',
-        b'{"model": "gpt-4o", "messages": [], "stream": true}',
     ],
 )
 def test_a_bad_request_gets_an_openai_shaped_error(

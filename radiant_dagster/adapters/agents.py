@@ -1,11 +1,13 @@
 """Asks one agent's model and turns what comes back into a result."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from uuid import UUID
 
 from radiant_dagster.adapters import sessions
 from radiant_dagster.adapters.llm import CompletionRequest, LlmClient
 from radiant_dagster.adapters.sessions import AgentCall
+from radiant_dagster.adapters.structured import ask_for_json
 from radiant_dagster.domain.shortening import (
     INPUT_SHORTENED,
     INPUT_SHORTENED_MESSAGE,
@@ -25,6 +27,7 @@ def ask_agent(
     *,
     call_seconds: float,
     cancelled: Callable[[], bool],
+    on_text: Callable[[str], None] | None = None,
 ) -> AgentResult:
     """Make one agent's call.
 
@@ -35,6 +38,7 @@ def ask_agent(
         session_id: The session.
         call_seconds: Longest single call; the swarm's deadline may cut it shorter.
         cancelled: Asked while the call waits.
+        on_text: Given the text while it is written, see `LlmClient.complete`.
 
     Returns:
         The answer, or what was refused for good.
@@ -59,11 +63,21 @@ def ask_agent(
         metadata={"session_id": str(session_id), "agent_id": agent.agent_id},
     )
     try:
-        answer = llm.complete(request, cancelled=cancelled)
+        if agent.output_schema is None:
+            answer, fits = llm.complete(request, cancelled=cancelled, on_text=on_text), True
+        else:
+            answer, fits = ask_for_json(
+                llm,
+                request,
+                agent.output_schema,
+                remaining_seconds=call.remaining_seconds,
+                cancelled=cancelled,
+                on_text=on_text,
+            )
     except LlmRejected as error:
         status = "rejected" if error.code == "content_policy" else "failed"
         return AgentResult(agent.agent_id, status, error=str(error), error_code=error.code)
-    return AgentResult(
+    result = AgentResult(
         agent.agent_id,
         "success",
         response=answer.text,
@@ -77,6 +91,12 @@ def ask_agent(
         cited=cited_numbers(answer.text, len(offered)),
         error_code=INPUT_SHORTENED if was_shortened else None,
         error=INPUT_SHORTENED_MESSAGE if was_shortened else None,
+    )
+    if fits:
+        return result
+    error = "The answer did not fit output_schema and could not be repaired."
+    return replace(
+        result, status="failed", response=None, error=error, error_code="schema", cited=()
     )
 
 

@@ -34,9 +34,16 @@ MAX_REPLY_BYTES = 32 * 1024 * 1024
 FailureKind = Literal["connect", "timeout", "read", "too_large"]
 
 
+EVENT_STREAM = "text/event-stream"
+
+
 def never() -> bool:
     """Return False: the call cannot be cancelled."""
     return False
+
+
+def nothing() -> None:
+    """Do nothing while a call is under way."""
 
 
 class HttpFailure(RadiantError):
@@ -59,7 +66,7 @@ class HttpReply:
     Args:
         status: HTTP status code.
         headers: Names in lower case.
-        body: At most 32 MiB.
+        body: At most 32 MiB; empty where it was handed over in pieces.
     """
 
     status: int
@@ -108,10 +115,13 @@ class _Loop:
         await asyncio.sleep(0)
 
 
-def _wait(done: threading.Event, cancelled: Callable[[], bool], what: str) -> None:
+def _wait(
+    done: threading.Event, cancelled: Callable[[], bool], meanwhile: Callable[[], None], what: str
+) -> None:
     while not done.wait(POLL_SECONDS):
         if cancelled():
             raise Cancelled(what)
+        meanwhile()
 
 
 class HttpClient:
@@ -138,6 +148,7 @@ class HttpClient:
         work: Coroutine[Any, Any, T],
         *,
         cancelled: Callable[[], bool] = never,
+        meanwhile: Callable[[], None] = nothing,
         what: str = "The model call",
     ) -> T:
         """Run a coroutine on the loop and wait for it.
@@ -145,6 +156,7 @@ class HttpClient:
         Args:
             work: What to run; it must bound its own time.
             cancelled: Asked every 100 ms; once true, the work is cancelled where it stands.
+            meanwhile: Called as often, in the calling thread; the work goes on beside it.
             what: Named in the error.
 
         Raises:
@@ -154,7 +166,7 @@ class HttpClient:
         done = threading.Event()
         future.add_done_callback(lambda _: done.set())
         try:
-            _wait(done, cancelled, what)
+            _wait(done, cancelled, meanwhile, what)
         except BaseException:
             # Also Dagster's interrupt, raised in this thread: what nobody waits for is dropped.
             future.cancel()
@@ -172,6 +184,8 @@ class HttpClient:
         body: bytes | None = None,
         timeout_seconds: float,
         cancelled: Callable[[], bool] = never,
+        on_chunk: Callable[[bytes], None] | None = None,
+        meanwhile: Callable[[], None] = nothing,
     ) -> HttpReply:
         """Send one request and wait for the whole reply; no retry, no redirect, no cookies.
 
@@ -182,6 +196,9 @@ class HttpClient:
             body: Sent as it is.
             timeout_seconds: For everything together; connecting takes at most ten of them.
             cancelled: Asked every 100 ms; once true, the connection is closed.
+            on_chunk: Given the body of a 200 with server-sent events as it arrives, on the loop's
+                thread, so it must not wait; what it raises ends the request.
+            meanwhile: As for `run`.
 
         Raises:
             HttpFailure: No complete reply.
@@ -189,8 +206,8 @@ class HttpClient:
         """
         if cancelled():
             raise Cancelled("The model call")
-        work = self._request(method, url, headers, body, timeout_seconds)
-        return self.run(work, cancelled=cancelled)
+        work = self._request(method, url, headers, body, timeout_seconds, on_chunk)
+        return self.run(work, cancelled=cancelled, meanwhile=meanwhile)
 
     async def _request(
         self,
@@ -199,6 +216,7 @@ class HttpClient:
         headers: Mapping[str, str],
         body: bytes | None,
         timeout_seconds: float,
+        on_chunk: Callable[[bytes], None] | None,
     ) -> HttpReply:
         timeout = aiohttp.ClientTimeout(
             total=timeout_seconds, sock_connect=min(CONNECT_SECONDS, timeout_seconds)
@@ -209,12 +227,14 @@ class HttpClient:
                 method, url, headers=headers, data=body, timeout=timeout, allow_redirects=False
             ) as response:
                 chunks: list[bytes] = []
+                streams = response.status == 200 and response.content_type == EVENT_STREAM
+                take = on_chunk if on_chunk is not None and streams else chunks.append
                 size = 0
                 async for chunk in response.content.iter_any():
                     size += len(chunk)
                     if size > MAX_REPLY_BYTES:
                         raise HttpFailure("too_large", where(url))
-                    chunks.append(chunk)
+                    take(chunk)
                 lower = {name.lower(): value for name, value in response.headers.items()}
                 return HttpReply(response.status, lower, b"".join(chunks))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):

@@ -2,13 +2,15 @@
 
 This module holds the contract and the judging of replies. Two of the three transports are one plain
 HTTP client, ``llm_http.py``: ``proxy`` (a LiteLLM proxy or any OpenAI-compatible server) and
-``offline`` (the demo model). The third, ``sdk``, is ``llm_sdk.py``.
+``offline`` (the demo model). The third, ``sdk``, is ``llm_sdk.py``. ``llm_stream.py`` puts replies
+that arrive in pieces together, so that they are judged like any other.
 
 Failures are told apart by status code first: class names and codes differ between providers, the
 proxy and the SDK for one and the same fault. Nothing of a prompt, answer or error body enters a
 message. The gateway never retries: the Governor must see every attempt that may cost money.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -77,6 +79,7 @@ class CompletionRequest:
         idempotency_key: The same for a repetition of the same call.
         json_schema_name: Name of the schema the answer must fit.
         json_schema: The schema; answers are still to be checked, providers differ.
+        json_schema_strict: Whether the provider has to hold the model to it.
         metadata: Ids only; ``session_id`` and ``agent_id`` become headers.
     """
 
@@ -89,6 +92,7 @@ class CompletionRequest:
     idempotency_key: str
     json_schema_name: str | None = None
     json_schema: Mapping[str, Any] | None = None
+    json_schema_strict: bool = True
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
@@ -126,13 +130,20 @@ class LlmClient(Protocol):
     transport: Transport
 
     def complete(
-        self, request: CompletionRequest, *, cancelled: Callable[[], bool] = never
+        self,
+        request: CompletionRequest,
+        *,
+        cancelled: Callable[[], bool] = never,
+        on_text: Callable[[str], None] | None = None,
     ) -> Completion:
         """Make one call, once.
 
         Args:
             request: The call.
             cancelled: Asked every 100 ms; once true, the call is dropped on the wire.
+            on_text: Given, the answer is streamed, and this gets its pieces in the calling thread
+                while they arrive. Nothing else changes: what a reply means and costs is judged at
+                its end. A server that does not stream is fine, its text then comes at the end only.
 
         Raises:
             LlmUnavailable: Another try may help; says whether this one may be billed.
@@ -312,6 +323,8 @@ def _usage(usage: Mapping[str, Any], request: CompletionRequest) -> tuple[int, i
     if isinstance(prompt, int) and isinstance(completion, int) and prompt > 0 <= completion:
         return prompt, completion, False
     sent = sum(counted_characters(message["content"]) for message in request.messages)
+    if request.json_schema is not None:
+        sent += counted_characters(json.dumps(dict(request.json_schema)))
     return estimate_tokens(sent), request.max_tokens, True
 
 
@@ -338,7 +351,7 @@ def request_body(request: CompletionRequest) -> dict[str, Any]:
             "type": "json_schema",
             "json_schema": {
                 "name": request.json_schema_name or "answer",
-                "strict": True,
+                "strict": request.json_schema_strict,
                 "schema": dict(request.json_schema),
             },
         }

@@ -23,6 +23,7 @@ from radiant_dagster.adapters.llm import (
     request_body,
     request_headers,
 )
+from radiant_dagster.adapters.llm_stream import STREAMED, EventReader, StreamedReply
 from radiant_dagster.domain.price_list import CHECKED_IN, PriceTable
 from radiant_dagster.errors import ConfigurationError, LlmUnavailable
 
@@ -60,7 +61,11 @@ class HttpLlm:
         self._setting = "LITELLM_PROXY_URL" if transport == "proxy" else "RADIANT_OFFLINE_MODEL_URL"
 
     def complete(
-        self, request: CompletionRequest, *, cancelled: Callable[[], bool] = never
+        self,
+        request: CompletionRequest,
+        *,
+        cancelled: Callable[[], bool] = never,
+        on_text: Callable[[str], None] | None = None,
     ) -> Completion:
         """See `LlmClient.complete`."""
         self._prices.price_of(request.model)
@@ -69,7 +74,9 @@ class HttpLlm:
             **request_headers(request, self._tenant_header),
             "Content-Type": "application/json",
         }
-        body = json.dumps(request_body(request), ensure_ascii=False).encode("utf-8", "replace")
+        asked = request_body(request) | (STREAMED if on_text else {})
+        body = json.dumps(asked, ensure_ascii=False).encode("utf-8", "replace")
+        streamed = StreamedReply(on_text)
         started = time.perf_counter()
         try:
             reply = self._client.request(
@@ -79,16 +86,19 @@ class HttpLlm:
                 body=body,
                 timeout_seconds=request.timeout_seconds,
                 cancelled=cancelled,
+                on_chunk=EventReader(streamed.add_data).feed if on_text else None,
+                meanwhile=streamed.hand_over,
             )
         except HttpFailure as failure:
             raise self._unavailable(failure) from None
         latency_ms = round((time.perf_counter() - started) * 1000)
         if reply.status != 200:
             raise_for_status(reply.status, reply.headers, _hint(reply))
+        in_pieces = on_text is not None and not reply.body
         return read_completion(
-            _parsed(reply),
+            streamed.finished() if in_pieces else _parsed(reply),
             request,
-            reply.headers,
+            {**reply.headers, **streamed.cost_header()},
             transport=self.transport,
             latency_ms=latency_ms,
             prices=self._prices,

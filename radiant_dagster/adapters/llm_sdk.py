@@ -13,9 +13,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
-from radiant_dagster.adapters.http_client import HttpClient, never, process_client
+from radiant_dagster.adapters.http_client import HttpClient, never, nothing, process_client
 from radiant_dagster.adapters.llm import (
     Completion,
     CompletionRequest,
@@ -26,8 +26,9 @@ from radiant_dagster.adapters.llm import (
     request_body,
     request_headers,
 )
+from radiant_dagster.adapters.llm_stream import STREAMED, StreamedReply
 from radiant_dagster.domain.price_list import CHECKED_IN, PriceTable
-from radiant_dagster.errors import ConfigurationError, LlmUnavailable
+from radiant_dagster.errors import ConfigurationError, LlmRejected, LlmUnavailable, RadiantError
 
 _IMPORT_LOCK = threading.Lock()
 
@@ -54,6 +55,8 @@ def load_litellm() -> Any:
 def raise_for_exception(error: BaseException) -> None:
     """Raise ours for LiteLLM's: by status first, by class only within a status."""
     name = type(error).__name__
+    if name == "MidStreamFallbackError":  # LiteLLM's wrapper around whatever broke a stream
+        _raise_for_broken_stream(getattr(error, "original_exception", None))
     if name in ("Timeout", "APITimeoutError"):
         raise LlmUnavailable("timeout", billed=True)
     if name == "APIConnectionError":
@@ -69,6 +72,32 @@ def raise_for_exception(error: BaseException) -> None:
         headers = {str(key).lower(): str(value) for key, value in pairs}
     # The class says what only the text of a 400 says elsewhere.
     raise_for_status(status, headers, f"{name} {getattr(error, 'message', '')}")
+
+
+def _raise_for_broken_stream(original: BaseException | None) -> NoReturn:
+    if original is None or type(original).__name__ == "APIConnectionError":
+        raise LlmUnavailable("read", billed=True)
+    try:
+        raise_for_exception(original)
+    except (LlmUnavailable, LlmRejected) as failure:
+        failure.billed = True
+        raise
+    raise AssertionError("unreachable")
+
+
+async def _read(stream: Any, streamed: StreamedReply) -> None:
+    """Read LiteLLM's stream to its end.
+
+    LiteLLM smooths two things over that count here: where the provider's stream just ends, it makes
+    up ``stop``, and where it tells no usage, LiteLLM counts the tokens itself. What the provider
+    really said is kept in attributes of the stream.
+    """
+    async for chunk in stream:
+        streamed.add(chunk.model_dump())
+    if not (stream.received_finish_reason or stream.intermittent_finish_reason):
+        raise LlmUnavailable("read", billed=True)
+    if not any(getattr(chunk, "usage", None) for chunk in stream.chunks):
+        streamed.usage = {}
 
 
 class LiteLlmSdk:
@@ -100,16 +129,25 @@ class LiteLlmSdk:
         self._client = client or process_client()
 
     def complete(
-        self, request: CompletionRequest, *, cancelled: Callable[[], bool] = never
+        self,
+        request: CompletionRequest,
+        *,
+        cancelled: Callable[[], bool] = never,
+        on_text: Callable[[str], None] | None = None,
     ) -> Completion:
         """See `LlmClient.complete`."""
         self._prices.price_of(request.model)
         litellm = load_litellm()
         headers = request_headers(request, self._tenant_header)
         started = time.perf_counter()
-        reply: Any = self._client.run(self._call(litellm, request, headers), cancelled=cancelled)
+        streamed = StreamedReply(on_text) if on_text else None
+        body = self._client.run(
+            self._call(litellm, request, headers, streamed),
+            cancelled=cancelled,
+            meanwhile=streamed.hand_over if streamed else nothing,
+        )
         return read_completion(
-            reply.model_dump(),
+            streamed.finished() if streamed else body,
             request,
             {},
             transport=self.transport,
@@ -117,16 +155,29 @@ class LiteLlmSdk:
             prices=self._prices,
         )
 
-    async def _call(self, litellm: Any, request: CompletionRequest, headers: dict[str, str]) -> Any:
+    async def _call(
+        self,
+        litellm: Any,
+        request: CompletionRequest,
+        headers: dict[str, str],
+        streamed: StreamedReply | None,
+    ) -> Mapping[str, Any]:
         try:
             async with asyncio.timeout(request.timeout_seconds):
-                return await litellm.acompletion(
+                reply = await litellm.acompletion(
                     **request_body(request),
+                    **(STREAMED if streamed else {}),
                     **self._extra,
                     extra_headers=headers,
                     timeout=request.timeout_seconds,
                     num_retries=0,
                 )
+                if streamed is None:
+                    return reply.model_dump()
+                await _read(reply, streamed)
+                return {}
+        except RadiantError:  # ours already, out of the stream
+            raise
         except TimeoutError:
             raise LlmUnavailable("timeout", billed=True) from None
         except Exception as error:  # noqa: BLE001 - LiteLLM raises classes of ten libraries

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from radiant_dagster.adapters import audit, ledger
+from radiant_dagster.adapters import agent_progress, audit, ledger
 from radiant_dagster.adapters.postgres import Database
 
 SessionKey = tuple[UUID, UUID]
@@ -109,6 +109,7 @@ def _mark(
                 cursor.execute(CANCEL_APPROVALS, (row["tenant_id"], row["id"]))
                 cursor.execute(DROP_DECISIONS, (row["tenant_id"], row["id"]))
             ledger.settle_session(cursor, row["tenant_id"], row["id"])
+            agent_progress.forget(cursor, row["tenant_id"], row["id"])
             audit.record(
                 cursor,
                 row["tenant_id"],

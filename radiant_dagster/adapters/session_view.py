@@ -20,17 +20,20 @@ Kind = Literal["session", "approval_request", "knowledge_heuristics"]
 
 # The lean columns only: a session may carry 200,000 characters of documents, and this is polled.
 PROGRESS = """
-    select id, status, domain, swarm_status, missing_agents, cost_micro_usd, offline_demo,
+    select id, status, domain, swarm_status, missing_agents, cost_micro_usd, offline_demo, live,
            dagster_run_id, conclude_run_id, failure_code, failure_message,
            extract(epoch from coalesce(ended_at, clock_timestamp()) - created_at)::float
                as elapsed_seconds
     from radiant.session where tenant_id = %s and id = %s
 """
 AGENTS_PROGRESS = """
-    select agent_id, role, coalesce(model_used, model) as model, status, attempts, latency_ms,
-           prompt_tokens + completion_tokens as tokens, cost_micro_usd, error_code,
-           cardinality(cited) as cited
-    from radiant.agent_run where tenant_id = %s and session_id = %s order by position
+    select a.agent_id, a.role, coalesce(a.model_used, a.model) as model, a.status, a.attempts,
+           a.latency_ms, a.prompt_tokens + a.completion_tokens as tokens, a.cost_micro_usd,
+           a.error_code, cardinality(a.cited) as cited, p.text as draft, p.tokens as draft_tokens
+    from radiant.agent_run a
+    left join radiant.agent_progress p on p.tenant_id = a.tenant_id
+        and p.session_id = a.session_id and p.agent_id = a.agent_id and a.status = 'running'
+    where a.tenant_id = %s and a.session_id = %s order by a.position
 """
 REVIEW_PROGRESS = """
     select r.id, r.state, r.attempt, r.deadline, r.reasons, r.on_timeout, r.required_role,
@@ -63,7 +66,11 @@ FIND_IDS = """
 
 @dataclass(frozen=True, slots=True)
 class AgentProgress:
-    """How far one agent is."""
+    """How far one agent is.
+
+    `draft` is the end of what it has written, unchecked, where that may be shown; `draft_tokens`
+    says how much there is. Both are None unless the session is live and the agent at work.
+    """
 
     agent_id: str
     role: str
@@ -75,6 +82,8 @@ class AgentProgress:
     cost_micro_usd: int
     error_code: str | None
     cited: int
+    draft: str | None
+    draft_tokens: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +116,7 @@ class Progress:
     missing_agents: Mapping[str, str]
     cost_micro_usd: int
     offline_demo: bool
+    live: bool
     dagster_run_id: str | None
     conclude_run_id: str | None
     failure_code: str | None
@@ -128,7 +138,7 @@ class Progress:
 
 
 def progress(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> Progress:
-    """Return how far a session is, without any of its texts.
+    """Return how far a session is, without any text but the drafts of a live session.
 
     Raises:
         SessionNotFound: Unknown, or another tenant's.

@@ -14,7 +14,7 @@ from uuid import UUID
 from psycopg2 import sql
 from psycopg2.extras import execute_values  # pyright: ignore[reportUnknownVariableType]
 
-from radiant_dagster.adapters import audit, ledger
+from radiant_dagster.adapters import agent_progress, audit, ledger
 from radiant_dagster.adapters.postgres import Cursor
 from radiant_dagster.domain.heuristics import Offered
 from radiant_dagster.domain.sessions import ALLOWED, TERMINAL, SessionRequest
@@ -23,12 +23,12 @@ from radiant_dagster.errors import Cancelled, SessionNotFound, SessionStateConfl
 
 INSERT_SESSION = """
     insert into radiant.session (tenant_id, id, domain, prompt, context, system_prompt, user_id,
-        require_approval, estimated_micro_usd, offline_demo, rerun_of, panel)
-    values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        require_approval, estimated_micro_usd, offline_demo, rerun_of, panel, live)
+    values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 INSERT_AGENTS = """
     insert into radiant.agent_run (tenant_id, session_id, agent_id, position, role, model,
-        temperature, max_tokens, tools, instructions)
+        temperature, max_tokens, tools, instructions, output_schema)
     values %s
 """
 SESSION = "select * from radiant.session where tenant_id = %s and id = %s"
@@ -40,7 +40,7 @@ SESSIONS = """
 """
 ADVANCE = """
     update radiant.session set status = %s{assignments}
-    where tenant_id = %s and id = %s and status = any(%s) returning status
+    where tenant_id = %s and id = %s and status = any(%s) returning live
 """
 AGENTS = """
     select * from radiant.agent_run where tenant_id = %s and session_id = %s order by position
@@ -64,7 +64,7 @@ BEGIN_AGENT = """
           and a.status <> 'success' and s.tenant_id = a.tenant_id and s.id = a.session_id
         returning a.*)
     select to_jsonb(b) as agent, s.status, s.prompt, s.context, s.system_prompt, s.heuristics,
-           extract(epoch from b.deadline_at - clock_timestamp())::float as remaining_seconds
+           s.live, extract(epoch from b.deadline_at - clock_timestamp())::float as remaining_seconds
     from begun b join radiant.session s on s.tenant_id = b.tenant_id and s.id = b.session_id
 """
 FINISH_AGENT = """
@@ -113,6 +113,7 @@ def create_session(
     estimated_micro_usd: int,
     offline_demo: bool,
     rerun_of: UUID | None = None,
+    live: bool = False,
 ) -> None:
     """Store a validated request with one row an agent, status `created`."""
     cursor.execute(
@@ -130,6 +131,7 @@ def create_session(
             offline_demo,
             rerun_of,
             request.panel,
+            live,
         ),
     )
     rows = [
@@ -144,6 +146,10 @@ def create_session(
             agent.max_tokens,
             list(agent.tools) if agent.tools else None,
             agent.instructions,
+            # As text: jsonb would reorder the properties, which models write in their order.
+            None
+            if agent.output_schema is None
+            else json.dumps(agent.output_schema, ensure_ascii=False),
         )
         for position, agent in enumerate(request.agents)
     ]
@@ -210,9 +216,12 @@ def advance(
         sql.SQL(ADVANCE).format(assignments=assignments),
         (status, *values, tenant_id, session_id, sorted(ALLOWED[status])),
     )
-    if cursor.fetchone() is not None:
+    changed = cursor.fetchone()
+    if changed is not None:
         if status in TERMINAL:
             ledger.settle_session(cursor, tenant_id, session_id)
+            if changed["live"]:
+                agent_progress.forget(cursor, tenant_id, session_id)
         return
     cursor.execute(SESSION_STATUS, (tenant_id, session_id))
     row = cursor.fetchone()
@@ -309,6 +318,7 @@ def config_from(row: Mapping[str, Any]) -> AgentConfig:
         max_tokens=row["max_tokens"],
         tools=tuple(row["tools"]) if row["tools"] else None,
         instructions=row["instructions"],
+        output_schema=json.loads(row["output_schema"]) if row["output_schema"] else None,
     )
 
 
@@ -345,7 +355,7 @@ class AgentCall:
 
     Args:
         agent: The agent's row.
-        session: prompt, context, system_prompt and heuristics of its session.
+        session: prompt, context, system_prompt, heuristics and live of its session.
         remaining_seconds: Until the swarm's deadline; negative where it has passed.
     """
 

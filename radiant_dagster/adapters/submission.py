@@ -110,8 +110,13 @@ def store_session(
     estimate: SessionEstimate,
     *,
     rerun_of: UUID | None = None,
+    live: bool = False,
 ) -> None:
-    """Store a request that `prepare` accepted."""
+    """Store a request that `prepare` accepted.
+
+    Args:
+        live: Somebody watches: the agents' answers are streamed, see `agent_progress`.
+    """
     with database.tenant_transaction(tenant_id) as cursor:
         sessions.create_session(
             cursor,
@@ -121,4 +126,5 @@ def store_session(
             estimated_micro_usd=estimate.total_micro_usd,
             offline_demo=settings.resolved_llm_transport == "offline",
             rerun_of=rerun_of,
+            live=live,
         )

@@ -13,6 +13,7 @@ from rich.text import Text
 from radiant_dagster.adapters.dagster_api import DagsterApi
 from radiant_dagster.adapters.session_view import AgentProgress, Progress, ReviewProgress
 from radiant_dagster.cli.common import duration, moment, plain, print_text, short, usd
+from radiant_dagster.cli.live_text import DRAFT_LABEL, draft_cell, spinner
 from radiant_dagster.domain.ladder import describe
 
 STATUS_TEXT: Mapping[str, str] = {
@@ -110,15 +111,23 @@ def progress_table(now: Progress) -> RenderableType:
         table.add_column(name, header_style="dim", overflow="ellipsis", no_wrap=True)
     for name in ("latency", "tokens", "cost"):
         table.add_column(name, header_style="dim", justify="right", no_wrap=True)
+    drafts = now.live and now.status in ("created", "running")
+    if drafts:  # takes the room that is left, so that nothing moves while texts grow
+        table.expand = True
+        table.add_column(DRAFT_LABEL, header_style="yellow", ratio=1, no_wrap=True)
     for agent in now.agents:
         table.add_row(
             plain(agent.agent_id),
             plain(agent.role),
             plain(agent.model),
-            Text(agent_state(agent), style=STYLES.get(agent.status, "dim")),
+            Text(
+                spinner(agent, now.elapsed_seconds) + agent_state(agent),
+                style=STYLES.get(agent.status, "dim"),
+            ),
             f"{agent.latency_ms / 1000:.1f} s" if agent.latency_ms else "",
             str(agent.tokens or ""),
             usd(agent.cost_micro_usd) if agent.cost_micro_usd else "",
+            *([draft_cell(agent)] if drafts else []),
         )
     parts: list[RenderableType] = [head, table]
     if now.waits_for_person and now.review:

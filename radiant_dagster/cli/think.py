@@ -6,7 +6,7 @@ made of; none of them prints on its own.
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -54,6 +54,7 @@ class Question:
     Args:
         agents: The swarm, None to use the stored panel.
         rerun_of: The session that is asked again.
+        live: Somebody watches: the agents' answers are streamed.
     """
 
     prompt: str
@@ -65,6 +66,7 @@ class Question:
     context: Mapping[str, Any] = field(default_factory=dict)
     system_prompt: str | None = None
     rerun_of: UUID | None = None
+    live: bool = False
 
 
 def check_question(client: Client, question: Question) -> tuple[SessionRequest, SessionEstimate]:
@@ -127,6 +129,7 @@ def submit_and_launch(client: Client, question: Question) -> UUID:
         request,
         estimate,
         rerun_of=question.rerun_of,
+        live=question.live,
     )
     _launch(client, session_id, question.user_id)
     return session_id
@@ -247,10 +250,14 @@ def watch(client: Client, session_id: UUID, *, wait_for_person: bool, as_json: b
         raise click.exceptions.Exit(EXIT_FAILED)
 
 
+def _draws(console: Console, *, as_json: bool) -> bool:
+    return not as_json and console.is_terminal
+
+
 def _show_live(
     client: Client, session_id: UUID, console: Console, wait_for_person: bool, as_json: bool
 ) -> Progress:
-    if not as_json and console.is_terminal:
+    if _draws(console, as_json=as_json):
         with Live(console=console, refresh_per_second=8) as live:
             return follow(
                 client,
@@ -327,6 +334,10 @@ A panel file lists the agents; only agent_id, role and model are needed:
     - agent_id: skeptic
       role: skeptic
       model: gpt-4o
+      output_schema:            # the answer has to be JSON that fits; it is checked
+        type: object
+        properties: {risk: {type: string}, severity: {enum: [low, high]}}
+        required: [risk, severity]
 """
 
 
@@ -351,6 +362,11 @@ A panel file lists the agents; only agent_id, role and model are needed:
 @click.option("--estimate", is_flag=True, help="Print what it can cost at most, and stop.")
 @click.option("--no-wait", is_flag=True, help="End when a person has to decide.")
 @click.option("--detach", is_flag=True, help="End as soon as the run is launched.")
+@click.option(
+    "--live", is_flag=True,
+    help="Stream the agents' answers, for a terminal that watches later; one that watches at once "
+    "gets them anyway.",
+)  # fmt: skip
 @json_option
 def think(  # noqa: D103 - click shows HELP
     question: str,
@@ -363,6 +379,7 @@ def think(  # noqa: D103 - click shows HELP
     estimate: bool,
     no_wait: bool,
     detach: bool,
+    live: bool,
     as_json: bool,
 ) -> None:
     prompt = read_text("prompt", "-") if question == "-" else valid_text("prompt", question)
@@ -375,6 +392,7 @@ def think(  # noqa: D103 - click shows HELP
         agents=agents,
         require_approval=require_approval,
         context=read_documents(documents),
+        live=live,
     )
     with connect(tenant) as client:
         if estimate:
@@ -388,6 +406,8 @@ def start(
     client: Client, question: Question, *, detach: bool, wait_for_person: bool, as_json: bool
 ) -> None:
     """Submit a question and show what becomes of it."""
+    if not detach and _draws(make_console(), as_json=as_json):
+        question = replace(question, live=True)
     session_id = submit_and_launch(client, question)
     run_id = _look(client, session_id).dagster_run_id
     link = client.dagster.run_link(run_id) if run_id else ""

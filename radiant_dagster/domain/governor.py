@@ -10,6 +10,7 @@ The second half is the ledger's arithmetic: what fits, and what closing a reserv
     held -> settled | released | expired     a late settle or release corrects the last two
 """
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,11 +19,13 @@ from decimal import Decimal, InvalidOperation
 from typing import Literal
 
 from radiant_dagster.domain.heuristics import BLOCK_TOKENS, LIBRARIAN_RULES
+from radiant_dagster.domain.output_schema import MAX_PATH_CHARACTERS, REPAIR_RULES
 from radiant_dagster.domain.price_list import CHECKED_IN, PriceTable
 from radiant_dagster.domain.prices import ModelPrice
 from radiant_dagster.domain.swarm import (
     AGENT_RULES,
     MAX_ANSWER_TOKENS_IN_SYNTHESIS,
+    SCHEMA_RULES,
     SYNTHESIS_RULES,
     AgentConfig,
 )
@@ -182,15 +185,7 @@ def estimate_session(
         InvalidInput: A model has no known price; nothing has been spent.
     """
     per_agent = {
-        agent.agent_id: estimate(
-            prompt_characters
-            + context_characters
-            + counted_characters(agent.instructions + agent.role)
-            + AGENT_EXTRA_CHARACTERS,
-            agent.max_tokens,
-            agent.model,
-            prices,
-        )
+        agent.agent_id: _estimate_agent(agent, prompt_characters + context_characters, prices)
         for agent in agents
     }
     merged_characters = (
@@ -214,6 +209,21 @@ def estimate_session(
         synthesis=synthesis,
         librarian=librarian,
     )
+
+
+def _estimate_agent(agent: AgentConfig, shared_characters: int, prices: PriceTable) -> int:
+    asked = (
+        shared_characters
+        + counted_characters(agent.instructions + agent.role)
+        + AGENT_EXTRA_CHARACTERS
+    )
+    if agent.output_schema is None:
+        return estimate(asked, agent.max_tokens, agent.model, prices)
+    # Sent twice, in the rules and as the response format; and the answer may need one repair, which
+    # is sent with the answer that did not fit.
+    asked += 2 * counted_characters(SCHEMA_RULES + json.dumps(agent.output_schema))
+    repair = asked + 6 * agent.max_tokens + 2 * (len(REPAIR_RULES) + MAX_PATH_CHARACTERS + 200)
+    return sum(estimate(sent, agent.max_tokens, agent.model, prices) for sent in (asked, repair))
 
 
 def _answer_characters(agent: AgentConfig) -> int:

@@ -4,19 +4,22 @@ import asyncio
 import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, cast
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from radiant_dagster.domain.governor import known_models
+from radiant_dagster.domain.output_schema import AGENT_ANSWER_SCHEMA_NAME
 from radiant_dagster.offline.answers import UnknownSchema, reply
+from radiant_dagster.offline.structured import fill
 from radiant_dagster.offline.words import pick
 
 CHARACTERS_PER_TOKEN = 4
+STREAM_STEPS = 24
 HEADERS = {"x-radiant-offline": "1"}
 
 
@@ -44,8 +47,6 @@ def parse(body: bytes) -> dict[str, Any]:
         raise BadRequest("messages is not a list of objects")
     if not isinstance(request.get("model"), str):
         raise BadRequest("model is missing")
-    if request.get("stream"):
-        raise BadRequest("the offline demo model does not stream")
     return request
 
 
@@ -57,6 +58,16 @@ def schema_name(request: Mapping[str, Any]) -> str | None:
     return None
 
 
+def structured_reply(
+    request: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]
+) -> str | None:
+    """Answer an agent's call with a schema of the caller's; None for any other call."""
+    if schema_name(request) != AGENT_ANSWER_SCHEMA_NAME:
+        return None
+    schema = request["response_format"]["json_schema"].get("schema")
+    return json.dumps(fill(schema, reply(messages, None)), ensure_ascii=False)
+
+
 def completion(request: Mapping[str, Any]) -> dict[str, Any]:
     """Answer a parsed chat request.
 
@@ -65,7 +76,7 @@ def completion(request: Mapping[str, Any]) -> dict[str, Any]:
     """
     messages = cast("list[Mapping[str, Any]]", request["messages"])
     try:
-        text = reply(messages, schema_name(request))
+        text = structured_reply(request, messages) or reply(messages, schema_name(request))
     except UnknownSchema as unknown:
         raise BadRequest(f"the offline demo model has no answer of schema {unknown}") from None
     limit = request.get("max_tokens")
@@ -104,6 +115,42 @@ def latency_seconds(request: Mapping[str, Any], fixed_ms: int | None) -> float:
     return (150 + pick(system, 251)) / 1000
 
 
+def chunks(
+    body: Mapping[str, Any], request: Mapping[str, Any], steps: int
+) -> Sequence[Mapping[str, Any]]:
+    """Cut an answer into the chunks of a stream.
+
+    Args:
+        body: What `completion` answered.
+        request: Says whether the usage is asked for.
+        steps: How many pieces the text comes in, at most.
+    """
+    common = {key: body[key] for key in ("id", "created", "model", "radiant_offline")}
+    common["object"] = "chat.completion.chunk"
+    choice = body["choices"][0]
+    text = choice["message"]["content"]
+    size = max(1, -(-len(text) // steps))
+    deltas = [{"content": text[at : at + size]} for at in range(0, len(text), size)]
+    listed: list[dict[str, Any]] = [
+        {**common, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+        for delta in deltas
+    ]
+    end = {"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}
+    listed.append({**common, "choices": [end]})
+    options = request.get("stream_options")
+    if isinstance(options, dict) and cast("dict[str, Any]", options).get("include_usage"):
+        listed.append({**common, "choices": [], "usage": body["usage"]})
+    return listed
+
+
+async def stream(listed: Sequence[Mapping[str, Any]], seconds: float) -> AsyncIterator[bytes]:
+    """Send chunks evenly over the time that the whole answer takes."""
+    for chunk in listed:
+        await asyncio.sleep(seconds / len(listed))
+        yield b"data: " + json.dumps(chunk).encode() + b"\n\n"
+    yield b"data: [DONE]\n\n"
+
+
 def build_app(latency_ms: int | None = None) -> Starlette:
     """Build the server.
 
@@ -111,14 +158,20 @@ def build_app(latency_ms: int | None = None) -> Starlette:
         latency_ms: Of every answer; None for 150 to 400 ms by role.
     """
 
-    async def chat(request: Request) -> JSONResponse:
+    async def chat(request: Request) -> Response:
         try:
             parsed = parse(await request.body())
             body = completion(parsed)
         except BadRequest as error:
             detail = {"message": str(error), "type": "invalid_request_error", "code": None}
             return JSONResponse({"error": detail}, 400, HEADERS)
-        await asyncio.sleep(latency_seconds(parsed, latency_ms))
+        seconds = latency_seconds(parsed, latency_ms)
+        if parsed.get("stream"):
+            pieces = chunks(body, parsed, STREAM_STEPS)
+            return StreamingResponse(
+                stream(pieces, seconds), headers=HEADERS, media_type="text/event-stream"
+            )
+        await asyncio.sleep(seconds)
         return JSONResponse(body, headers=HEADERS)
 
     async def models(request: Request) -> JSONResponse:

@@ -5,6 +5,7 @@ import time
 import dagster as dg
 
 from radiant_dagster.adapters import ledger, sessions
+from radiant_dagster.adapters.agent_progress import watched
 from radiant_dagster.adapters.agents import ask_agent, may_fit_shortened
 from radiant_dagster.adapters.planning import Plan, plan_session
 from radiant_dagster.domain.ladder import plan_table
@@ -97,14 +98,17 @@ def run_agent(
         return ref
     started = time.monotonic()
     try:
-        result = ask_agent(
-            models.client,
-            call,
-            tenant_id,
-            session_id,
-            call_seconds=models.call_timeout_seconds,
-            cancelled=step_cancelled(),
-        )
+        live: bool = call.session["live"]
+        with watched(database.database, tenant_id, session_id, agent_id, live=live) as on_text:
+            result = ask_agent(
+                models.client,
+                call,
+                tenant_id,
+                session_id,
+                call_seconds=models.call_timeout_seconds,
+                cancelled=step_cancelled(),
+                on_text=on_text,
+            )
     except LlmUnavailable as error:
         if not is_second_malformed(call.agent["error_code"], error.code, context.retry_number):
             with database.database.tenant_transaction(tenant_id) as cursor:

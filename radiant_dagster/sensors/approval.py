@@ -1,4 +1,4 @@
-"""Launches the continuation of decided approvals; sweeps deadlines and reservations.
+"""Launches the continuation of decided approvals; sweeps deadlines, reservations and drafts.
 
 The sensor keeps no cursor: it selects what is undispatched, so a decision that commits late, a
 daemon that dies or a tick that is lost costs a minute at most and never a decision.
@@ -6,7 +6,7 @@ daemon that dies or a tick that is lost costs a minute at most and never a decis
 
 import dagster as dg
 
-from radiant_dagster.adapters import dispatch, ledger
+from radiant_dagster.adapters import agent_progress, dispatch, ledger
 from radiant_dagster.domain.approvals import continuation_run_key
 from radiant_dagster.jobs import synthesis_and_librarian
 from radiant_dagster.resources import DatabaseResource
@@ -21,7 +21,8 @@ from radiant_dagster.resources import DatabaseResource
     description="Watches the decisions table. Launches `synthesis_and_librarian` once for every "
     "decision that nobody carries out yet, and turns approvals whose deadline has passed into "
     "recorded `expired` decisions. Charges money that is still held for a session long after its "
-    "last deadline. A skipped tick says how many approvals wait and until when.",
+    "last deadline. Deletes agents' drafts that killed workers left. A skipped "
+    "tick says how many approvals wait and until when.",
 )
 def approval_sensor(
     context: dg.SensorEvaluationContext, database: DatabaseResource
@@ -33,6 +34,9 @@ def approval_sensor(
     abandoned = ledger.sweep(database.database)
     if abandoned:
         context.log.warning("Reservations nobody settled, charged in full: %s", abandoned)
+    forgotten = agent_progress.sweep(database.database)
+    if forgotten:
+        context.log.info("Drafts that dead workers left, deleted: %s", forgotten)
     due = dispatch.lease_decisions(database.database)
     if not due:
         pending, seconds = dispatch.pending_summary(database.database)

@@ -114,6 +114,7 @@ def fill_tenant(cursor: Any, tenant_id: uuid.UUID) -> None:
         cursor, "reservation", **keys, attempt_key="k", accounts={"day": "2026-01-01"}, model="m",
         purpose="session", estimate_micro_usd=0, expires_at="2100-01-01",
     )  # fmt: skip
+    insert(cursor, "agent_progress", **keys, agent_id="a", text="secret draft", tokens=3)
     empty = []
     for table, key in tenant_tables(cursor).items():
         cursor.execute(

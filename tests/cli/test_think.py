@@ -29,6 +29,15 @@ def test_a_question_gets_its_answer(stack: Stack) -> None:
     assert f"{stack.radiant.dagster.url}/runs/" in result.stdout
 
 
+@pytest.mark.parametrize(("options", "live"), [((), False), (("--live",), True)])
+def test_agents_stream_only_where_somebody_watches(
+    radiant: Radiant, options: tuple[str, ...], live: bool
+) -> None:
+    radiant.json("think", PROMPT, "--detach", *options)
+
+    assert radiant.rows("select live from radiant.session") == [(live,)]
+
+
 def test_only_ids_go_to_dagster(stack: Stack) -> None:
     stack.radiant("think", PROMPT)
 
@@ -213,8 +222,9 @@ def on_a_terminal(*arguments: str, until: bytes, then: bytes) -> tuple[int, str]
 def test_leaving_a_live_view_says_how_to_come_back(radiant: Radiant) -> None:
     exit_code, shown = on_a_terminal("think", PROMPT, until=b"waiting for a worker", then=b"\x03")
 
-    ((session_id, status),) = radiant.rows("select id, status from radiant.session")
+    ((session_id, status, live),) = radiant.rows("select id, status, live from radiant.session")
     assert exit_code == 130
+    assert live
     assert f"radiant sessions watch {session_id}" in shown
     assert f"radiant sessions cancel {session_id}" in shown
     assert status == "created"

@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any, Literal
 
+from tests.services.llm_streams import Step
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -26,6 +28,8 @@ class Reply:
         disconnect: Close the connection without a reply.
         cut: Generate the answer, then close the connection after the headers or within the body.
         trickle_seconds: Send the body in small pieces over this time.
+        stream: What a streamed answer consists of, see `llm_streams`; None cuts the answer that
+            would be given otherwise into three pieces.
     """
 
     status: int = 200
@@ -36,6 +40,7 @@ class Reply:
     disconnect: bool = False
     cut: Literal["headers", "body"] | None = None
     trickle_seconds: float = 0.0
+    stream: tuple[Step, ...] | None = None
 
     @property
     def delivers(self) -> bool:

@@ -32,6 +32,7 @@ from tests.services.llm_faults import (
     html,
     slow,
 )
+from tests.services.llm_streams import send_stream, steps_of
 
 __all__ = [
     "DISCONNECT",
@@ -100,6 +101,7 @@ class LlmServer:
         self.models_reply: Reply = OK
         self.peers: set[Any] = set()
         self.most_at_once = 0
+        self.go_on = threading.Event()
         self._running = 0
         self._scripts: dict[str | None, deque[Reply]] = defaultdict(deque)
         varies = isinstance(latency_seconds, Latency)
@@ -202,6 +204,17 @@ class LlmServer:
         answer["id"] = f"call-{len(self.calls)}"
         answer |= call.reply.change
         call.answered = True
+        if call.body.get("stream"):
+            steps = call.reply.stream
+            if steps is None:
+                steps = steps_of(answer, usage="stream_options" in call.body)
+            try:
+                return await send_stream(
+                    request, steps, headers=call.reply.headers, go_on=self.go_on
+                )
+            except asyncio.CancelledError:
+                call.dropped = True
+                raise
         return await _deliver(request, call.reply, json.dumps(answer).encode())
 
     async def _embed(self, request: web.Request) -> web.StreamResponse:

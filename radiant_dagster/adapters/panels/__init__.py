@@ -26,6 +26,7 @@ class AgentEntry(BaseModel):
     max_tokens: int = 2048
     tools: list[str] | None = None
     instructions: str = ""
+    output_schema: dict[str, Any] | None = None
 
     def config(self) -> AgentConfig:
         """Return the domain's form."""
@@ -113,4 +114,5 @@ def agent_to_dict(agent: AgentConfig) -> Mapping[str, Any]:
         "max_tokens": agent.max_tokens,
         "tools": list(agent.tools) if agent.tools else None,
         "instructions": agent.instructions,
+        "output_schema": agent.output_schema,
     }
