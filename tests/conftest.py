@@ -145,6 +145,7 @@ def world(
         resources.process_settings,
         resources.process_llm,
         resources.process_cato,
+        resources.process_toolbox,
         resources.process_database,
     )
     for cache in caches:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from radiant_dagster.adapters import sessions, tenants
+from radiant_dagster.adapters import sessions, tenant_tools, tenants
+from radiant_dagster.adapters.available_tools import usable_names
 from radiant_dagster.adapters.llm import LlmClient
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings
@@ -21,8 +22,6 @@ from radiant_dagster.domain.governor import (
 from radiant_dagster.domain.sessions import SessionRequest, validate_request
 from radiant_dagster.domain.swarm import AgentConfig
 from radiant_dagster.errors import InvalidInput
-
-KNOWN_TOOLS: frozenset[str] = frozenset()  # no tool is installed yet, so any name is refused
 
 
 def prepare(
@@ -47,6 +46,7 @@ def prepare(
 
     Raises:
         InvalidInput: Names the field, the problem and the fix.
+        ConfigurationError: A tool that an agent names is broken, or its server does not answer.
     """
     with database.tenant_transaction(tenant_id) as cursor:
         policies = tenants.domain_policies(cursor, tenant_id)
@@ -54,6 +54,7 @@ def prepare(
             # Another tenant's id and an unknown one answer alike: row-level security shows nothing.
             raise InvalidInput("tenant_id", "is unknown", "See `radiant tenants list`.")
         swarm = agents if agents is not None else tenants.panel_agents(cursor, tenant_id, panel)
+        allowed = tenant_tools.allowed_names(cursor, tenant_id)
     request = SessionRequest(
         prompt=prompt,
         domain=domain,
@@ -63,7 +64,8 @@ def prepare(
         context=context or {},
         system_prompt=system_prompt,
     )
-    validate_request(request, domains=frozenset(policies), known_tools=KNOWN_TOOLS)
+    known_tools = usable_names(settings, allowed, swarm)
+    validate_request(request, domains=frozenset(policies), known_tools=known_tools)
     for field, model in _models_by_field(request, settings).items():
         try:
             price_of(model)
@@ -76,6 +78,7 @@ def prepare(
         settings.synthesis_model,
         settings.librarian_model,
         fallback_synthesis_model=settings.fallback_synthesis_model,
+        tool_rounds=settings.tool_rounds,
     )
     return request, estimate
 

@@ -25,6 +25,15 @@ from radiant_dagster.domain.swarm import (
     SYNTHESIS_RULES,
     AgentConfig,
 )
+from radiant_dagster.domain.tools import (
+    CALL_OVERHEAD_TOKENS,
+    DEFAULT_ROUNDS,
+    MAX_DEFINITION_COUNTED,
+    MAX_ROUND_COUNTED,
+    MOST_CALLS_A_ROUND,
+    PROMPT_OVERHEAD_TOKENS,
+    TOOL_RULES,
+)
 from radiant_dagster.errors import BudgetExceeded, InvalidInput
 
 MILLION = 1_000_000
@@ -165,6 +174,7 @@ def estimate_session(
     librarian_model: str,
     *,
     fallback_synthesis_model: str | None = None,
+    tool_rounds: int = DEFAULT_ROUNDS,
 ) -> SessionEstimate:
     """Return the most a session can cost when every call is made once.
 
@@ -176,18 +186,19 @@ def estimate_session(
         synthesis_model: Model that writes the single answer.
         librarian_model: Model that distils a heuristic.
         fallback_synthesis_model: Model that writes it instead; the dearer of both is reserved.
+        tool_rounds: Most model calls of an agent that has tools.
 
     Raises:
         InvalidInput: A model has no known price; nothing has been spent.
     """
     per_agent = {
-        agent.agent_id: estimate(
+        agent.agent_id: _agent_estimate(
+            agent,
             prompt_characters
             + context_characters
             + counted_characters(agent.instructions + agent.role)
             + AGENT_EXTRA_CHARACTERS,
-            agent.max_tokens,
-            agent.model,
+            tool_rounds,
         )
         for agent in agents
     }
@@ -208,6 +219,23 @@ def estimate_session(
         per_agent=per_agent,
         synthesis=synthesis,
         librarian=librarian,
+    )
+
+
+def _agent_estimate(agent: AgentConfig, characters: int, tool_rounds: int) -> int:
+    if not agent.tools:
+        return estimate(characters, agent.max_tokens, agent.model)
+    defined = len(agent.tools) * MAX_DEFINITION_COUNTED + 2 * len(TOOL_RULES)
+    first = estimate_tokens(characters + defined) + PROMPT_OVERHEAD_TOKENS
+    # Every round sends again what the rounds before it brought: the model's turn and the results.
+    growth = (
+        agent.max_tokens
+        + estimate_tokens(MAX_ROUND_COUNTED)
+        + MOST_CALLS_A_ROUND * CALL_OVERHEAD_TOKENS
+    )
+    return sum(
+        cost_micro_usd(agent.model, first + number * growth, agent.max_tokens)
+        for number in range(tool_rounds)
     )
 
 

@@ -13,7 +13,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from radiant_dagster.domain.governor import known_models
-from radiant_dagster.offline.answers import UnknownSchema, reply
+from radiant_dagster.offline.answers import UnknownSchema, question_of, reply
+from radiant_dagster.offline.tool_use import calculation
 from radiant_dagster.offline.words import pick
 
 CHARACTERS_PER_TOKEN = 4
@@ -64,18 +65,23 @@ def completion(request: Mapping[str, Any]) -> dict[str, Any]:
         BadRequest: A schema is asked for that the demo model does not know.
     """
     messages = cast("list[Mapping[str, Any]]", request["messages"])
+    call = calculation(request, question_of(messages)) if schema_name(request) is None else None
     try:
-        text = reply(messages, schema_name(request))
+        text = "" if call else reply(messages, schema_name(request))
     except UnknownSchema as unknown:
         raise BadRequest(f"the offline demo model has no answer of schema {unknown}") from None
     limit = request.get("max_tokens")
     room = limit * CHARACTERS_PER_TOKEN if isinstance(limit, int) and limit > 0 else len(text)
     sent = sum(len(str(message.get("content", ""))) for message in messages)
+    sent += len(json.dumps(request.get("tools") or ""))
     text, whole = text[:room], len(text) <= room
     usage = {
         "prompt_tokens": -(-sent // CHARACTERS_PER_TOKEN),
-        "completion_tokens": -(-len(text) // CHARACTERS_PER_TOKEN),
+        "completion_tokens": -(-len(text or json.dumps(call)) // CHARACTERS_PER_TOKEN),
     }
+    message = {"role": "assistant", "content": text}
+    if call:
+        message |= {"content": None, "tool_calls": [call]}
     digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
     return {
         "id": f"chatcmpl-offline-{digest[:24]}",
@@ -86,8 +92,8 @@ def completion(request: Mapping[str, Any]) -> dict[str, Any]:
         "choices": [
             {
                 "index": 0,
-                "message": {"role": "assistant", "content": text},
-                "finish_reason": "stop" if whole else "length",
+                "message": message,
+                "finish_reason": "tool_calls" if call else "stop" if whole else "length",
             }
         ],
         "usage": {**usage, "total_tokens": sum(usage.values())},

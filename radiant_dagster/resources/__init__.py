@@ -17,6 +17,7 @@ from radiant_dagster.adapters.llm import LlmClient
 from radiant_dagster.adapters.llm_transports import build_llm
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings
+from radiant_dagster.adapters.toolbox import Toolbox
 from radiant_dagster.domain.phi import Detector, RuleDetector
 from radiant_dagster.errors import ConfigurationError, InvalidInput
 
@@ -49,6 +50,12 @@ def process_llm() -> LlmClient:
 def process_embeddings() -> EmbeddingModel:
     """Return this process' one embedding model."""
     return build_embeddings(process_settings())
+
+
+@cache
+def process_toolbox() -> Toolbox:
+    """Return this process' one toolbox, which counts the tools that run."""
+    return Toolbox(process_settings(), process_embeddings)
 
 
 @cache
@@ -149,6 +156,15 @@ class ModelsResource(dg.ConfigurableResource):
         return process_settings().librarian_model
 
 
+class ToolsResource(dg.ConfigurableResource):
+    """The tools that agents may call: entry points of the group radiant.tools, and MCP servers."""
+
+    @property
+    def toolbox(self) -> Toolbox:
+        """Finds and runs them."""
+        return process_toolbox()
+
+
 class EmbeddingsResource(dg.ConfigurableResource):
     """The embedding model that prompts and heuristic triggers are compared with."""
 
@@ -177,6 +193,7 @@ def build_resources() -> dict[str, dg.ConfigurableResource]:
     return {
         "database": DatabaseResource(),
         "models": ModelsResource(),
+        "tools": ToolsResource(),
         "embeddings": EmbeddingsResource(),
         "safety": SafetyResource(),
     }

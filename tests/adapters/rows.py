@@ -114,6 +114,8 @@ def fill_tenant(cursor: Any, tenant_id: uuid.UUID) -> None:
         cursor, "reservation", **keys, attempt_key="k", accounts={"day": "2026-01-01"}, model="m",
         purpose="session", estimate_micro_usd=0, expires_at="2100-01-01",
     )  # fmt: skip
+    insert(cursor, "tenant_tool", tenant_id=tenant_id, name="t", allowed=True, set_by="ann")
+    insert(cursor, "tool_call", **keys, agent_id="a", position=0, round=1, name="t", arguments={})
     empty = []
     for table, key in tenant_tables(cursor).items():
         cursor.execute(
