@@ -7,7 +7,6 @@ texts come back; images and links of a result are left out.
 
 import asyncio
 import importlib
-import importlib.util
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -27,7 +26,14 @@ MOST_LISTED = 200
 
 def _sdk() -> Any:
     # On the caller's thread: on the loop's, a second of importing would hold up all model calls.
-    return importlib.import_module("mcp")
+    try:
+        return importlib.import_module("mcp")
+    except ImportError:
+        raise ConfigurationError(
+            "RADIANT_MCP_SERVERS",
+            "is set, but the package mcp is not installed",
+            "Install the extra: pip install 'radiant-dagster[mcp]'.",
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +107,8 @@ class McpServers:
         at, kept = self._kept.get(server, (0.0, {}))
         if kept and time.monotonic() - at < KEEP_SECONDS:
             return kept
-        if importlib.util.find_spec("mcp") is None:
-            raise ConfigurationError(
-                "RADIANT_MCP_SERVERS",
-                "is set, but the package mcp is not installed",
-                "Install the extra: pip install 'radiant-dagster[mcp]'.",
-            )
+        listing = self._list(_sdk(), self._urls[server])
         try:
-            listing = self._list(_sdk(), self._urls[server])
             listed = self._client.run(listing, what="The MCP server")
         except Exception as error:  # noqa: BLE001 - the SDK raises groups of several libraries' classes
             raise ConfigurationError(

@@ -71,13 +71,20 @@ def install(
     folder: Path,
     patch: pytest.MonkeyPatch,
     *names: str,
+    points: Mapping[str, str] | None = None,
     distribution: str = "sample-tools",
-    target: str = "tests.services.sample_tools",
 ) -> None:
-    """Make tools known as an installed distribution does: by a dist-info folder on sys.path."""
+    """Make tools known as an installed distribution does: by a dist-info folder on sys.path.
+
+    Args:
+        names: Of this module's tools.
+        points: Entry points of another module instead.
+    """
+    if points is None:
+        points = {name: f"{__name__}:{name.replace(' ', '_')}" for name in names}
     info = folder / f"{distribution.replace('-', '_')}-1.2.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.2\n")
-    lines = [f"{name} = {target}:{name.replace(' ', '_')}" for name in names]
+    lines = [f"{name} = {target}" for name, target in points.items()]
     (info / "entry_points.txt").write_text("\n".join(["[radiant.tools]", *lines, ""]))
     patch.syspath_prepend(str(folder))
