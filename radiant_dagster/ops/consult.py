@@ -123,7 +123,8 @@ def consult_grimoire(
     offered = look_up(
         database.database, lambda: embeddings.model, tenant_id, row["domain"], row["prompt"]
     )
-    with database.database.tenant_transaction(tenant_id) as cursor:
-        sessions.save_offered(cursor, tenant_id, session_id, offered)
+    if offered:
+        with database.database.tenant_transaction(tenant_id) as cursor:
+            sessions.save_offered(cursor, tenant_id, session_id, offered)
     context.add_output_metadata({"offered": len(offered)})
     return ref

@@ -19,8 +19,7 @@ from radiant_dagster.adapters.submission import prepare, store_session
 from radiant_dagster.adapters.toolbox import Toolbox
 from radiant_dagster.domain.swarm import AgentConfig
 from radiant_dagster.errors import ConfigurationError, InvalidInput
-from tests.adapters.test_tool_rounds import wants
-from tests.services.llm_server import LlmServer, content
+from tests.services.llm_server import LlmServer, content, wants
 from tests.services.mcp_server import mcp_server
 
 HOME = {"RADIANT_HOME": "/nonexistent/radiant-tests"}

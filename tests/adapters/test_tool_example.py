@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from radiant_dagster.adapters import tools
-from tests.adapters.test_tool_rounds import Desk, desk, wants
+from tests.adapters.test_tool_rounds import Desk, desk
 from tests.services import sample_tools
-from tests.services.llm_server import content
+from tests.services.llm_server import content, wants
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "radiant-tool-example"
 

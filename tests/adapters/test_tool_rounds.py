@@ -22,34 +22,18 @@ from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.adapters.submission import prepare, store_session
 from radiant_dagster.adapters.tool_rounds import fitted
 from radiant_dagster.adapters.toolbox import Toolbox
-from radiant_dagster.domain.governor import counted_characters
+from radiant_dagster.domain.governor import counted_characters, estimate
 from radiant_dagster.domain.swarm import AgentConfig, AgentResult
 from radiant_dagster.domain.tools import MAX_ROUND_COUNTED
 from radiant_dagster.errors import Cancelled, LlmUnavailable
 from tests.adapters.rows import insert_heuristic
 from tests.services import sample_tools
-from tests.services.llm_server import LlmServer, Reply, content, error
+from tests.services.llm_server import LlmServer, Reply, content, error, wants
 
 SAMPLES = (
     "echo", "raiser", "quitter", "sleeper", "flood", "dense", "injector", "number", "nul",
 )  # fmt: skip
 PROMPT = "How much is 12.5 * 70 / 1000 in all?"
-
-
-def wants(*calls: tuple[str, Any], text: str | None = None) -> Reply:
-    """Let the model ask for tools; arguments that are no text are sent as JSON."""
-    asked = [
-        {
-            "id": f"c{n}",
-            "type": "function",
-            "function": {
-                "name": name,
-                "arguments": arguments if isinstance(arguments, str) else json.dumps(arguments),
-            },
-        }
-        for n, (name, arguments) in enumerate(calls)
-    ]
-    return content(text, "tool_calls", tool_calls=asked)
 
 
 @dataclass
@@ -272,6 +256,23 @@ def test_all_results_of_a_round_stay_within_the_estimates_bound(desk: Desk, name
     shown = desk.results()
     assert len(shown) == 8
     assert sum(counted_characters(item["result"]) for item in shown) <= MAX_ROUND_COUNTED
+
+
+@pytest.mark.parametrize("name", ["flood", "dense", "injector"])
+def test_all_that_is_sent_in_all_rounds_fits_the_estimate(desk: Desk, name: str) -> None:
+    desk.seat(name, "calculator")
+    asking = wants(*[(name, {"text": "a" * 20})] * 8)
+    desk.models.script(asking, asking, asking, content("Long."))
+
+    desk.ask()
+
+    most = 0
+    for call in desk.models.calls:
+        parts = [*call.body["messages"], *call.body.get("tools", [])]
+        sent = sum(counted_characters(json.dumps(part, ensure_ascii=False)) for part in parts)
+        most += estimate(sent, call.body["max_tokens"], "gpt-4o")
+    assert len(desk.models.calls) == 4
+    assert most <= desk.estimate
 
 
 def test_a_text_is_cut_to_what_is_left_of_the_round() -> None:

@@ -73,6 +73,22 @@ def content(text: Any, finish_reason: str = "stop", **extra: Any) -> Reply:
     return Reply(change={"choices": choices})
 
 
+def wants(*calls: tuple[str, Any], text: str | None = None) -> Reply:
+    """Ask for tools; arguments that are no text are sent as JSON."""
+    asked = [
+        {
+            "id": f"c{n}",
+            "type": "function",
+            "function": {
+                "name": name,
+                "arguments": arguments if isinstance(arguments, str) else json.dumps(arguments),
+            },
+        }
+        for n, (name, arguments) in enumerate(calls)
+    ]
+    return content(text, "tool_calls", tool_calls=asked)
+
+
 @dataclass
 class Call:
     """One request as it arrived; `dropped` turns true when the client went away."""
