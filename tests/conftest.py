@@ -146,6 +146,7 @@ def world(
         resources.process_llm,
         resources.process_planner,
         resources.process_cato,
+        resources.process_toolbox,
         resources.process_database,
     )
     for cache in caches:

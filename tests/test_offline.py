@@ -39,6 +39,7 @@ from radiant_dagster.domain.swarm import (
 from radiant_dagster.errors import LlmRejected
 from radiant_dagster.offline.answers import LABEL, reply
 from radiant_dagster.offline.server import chunks, completion, latency_seconds
+from radiant_dagster.offline.tool_use import expression_in
 from radiant_dagster.offline.words import kind_of, options, phrases
 
 ROLES = ("analyst", "domain expert", "skeptic", "pragmatist", "safety reviewer", "historian")
@@ -484,3 +485,39 @@ def test_the_server_loads_neither_dagster_nor_litellm() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
 
     assert done.stdout.decode().strip() == "set()"
+
+
+def calculator(**more: Any) -> dict[str, Any]:
+    tool = {"type": "function", "function": {"name": "calculator", "parameters": {}}}
+    return {"model": "gpt-4o", "max_tokens": 500, "tools": [tool], **more}
+
+
+@pytest.mark.parametrize(
+    ("question", "expression"),
+    [
+        ("How much is 12.5 * 70 / 1000 in all?", "12.5 * 70 / 1000"),
+        ("What is (3 + 4) * 2?", "(3 + 4) * 2"),
+        ("Is 2**10 more than 1000?", "2**10"),
+        ("3 × 4 beds", "3 × 4"),
+        ("Should we open 24/7 from 2026-11-22 on, for 10-20 people?", None),
+        ("Why does version 1.2.3 - the old one - fail?", None),
+    ],
+)
+def test_an_expression_is_told_from_dates_and_ranges(question: str, expression: str | None) -> None:
+    assert expression_in(question) == expression
+
+
+def test_the_demo_model_asks_the_calculator_once_and_only_where_it_is_offered() -> None:
+    asked: list[dict[str, Any]] = [{"role": "user", "content": '{"question": "What is 6 * 7?"}'}]
+    result = {"tool": "calculator", "status": "ok", "result": "42"}
+    answered = [*asked, {"role": "tool", "content": json.dumps(result)}]
+
+    wanted = completion(calculator(messages=asked))["choices"][0]
+    told = completion(calculator(messages=answered))["choices"][0]
+    without = completion({"model": "gpt-4o", "messages": asked})["choices"][0]
+
+    call = wanted["message"]["tool_calls"][0]["function"]
+    assert (wanted["finish_reason"], call["name"]) == ("tool_calls", "calculator")
+    assert json.loads(call["arguments"]) == {"expression": "6 * 7"}
+    assert "The calculator says that 6 * 7 is 42." in told["message"]["content"]
+    assert "tool_calls" not in without["message"]

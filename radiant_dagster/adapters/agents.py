@@ -1,20 +1,24 @@
 """Asks one agent's model and turns what comes back into a result."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from uuid import UUID
 
 from radiant_dagster.adapters import sessions
-from radiant_dagster.adapters.llm import CompletionRequest, LlmClient
+from radiant_dagster.adapters.llm import Completion, CompletionRequest, LlmClient
+from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.sessions import AgentCall
 from radiant_dagster.adapters.structured import ask_for_json
+from radiant_dagster.adapters.tool_rounds import AgentTools, Spent, converse
+from radiant_dagster.adapters.toolbox import Toolbox
 from radiant_dagster.domain.shortening import (
     INPUT_SHORTENED,
     INPUT_SHORTENED_MESSAGE,
     shortened,
 )
 from radiant_dagster.domain.swarm import AgentResult, SwarmTask, agent_messages, cited_numbers
-from radiant_dagster.errors import LlmRejected, LlmUnavailable
+from radiant_dagster.errors import Cancelled, LlmRejected, LlmUnavailable
 
 CONTEXT_WINDOW = "context_window"
 
@@ -26,10 +30,12 @@ def ask_agent(
     session_id: UUID,
     *,
     call_seconds: float,
+    toolbox: Toolbox,
+    database: Database,
     cancelled: Callable[[], bool],
     on_text: Callable[[str], None] | None = None,
 ) -> AgentResult:
-    """Make one agent's call.
+    """Have one agent answer: one model call, or several where it uses tools.
 
     Args:
         llm: The gateway.
@@ -37,6 +43,8 @@ def ask_agent(
         tenant_id: Whose session it is.
         session_id: The session.
         call_seconds: Longest single call; the swarm's deadline may cut it shorter.
+        toolbox: The tools of this process.
+        database: Records the tools' calls; paid rounds of a turn that breaks are charged there.
         cancelled: Asked while the call waits.
         on_text: Given the text while it is written, see `LlmClient.complete`.
 
@@ -62,35 +70,71 @@ def ask_agent(
         idempotency_key=f"{session_id}:{agent.agent_id}",
         metadata={"session_id": str(session_id), "agent_id": agent.agent_id},
     )
+    started = time.monotonic()
+    tools = AgentTools.of_agent(
+        toolbox,
+        database,
+        tenant_id,
+        session_id,
+        agent.agent_id,
+        domain=call.session["domain"],
+        wanted=agent.tools or (),
+    )
+    spent = Spent()
+
+    def turn(asked: CompletionRequest) -> Completion:
+        return converse(
+            llm,
+            asked,
+            tools,
+            spent,
+            rounds=toolbox.rounds if tools.definitions else 1,
+            within_seconds=call.remaining_seconds - (time.monotonic() - started),
+            cancelled=cancelled,
+            on_text=on_text,
+        )
+
     try:
         if agent.output_schema is None:
-            answer, fits = llm.complete(request, cancelled=cancelled, on_text=on_text), True
+            answer, fits = turn(request), True
         else:
-            answer, fits = ask_for_json(
-                llm,
-                request,
-                agent.output_schema,
-                remaining_seconds=call.remaining_seconds,
-                cancelled=cancelled,
-                on_text=on_text,
-            )
+            answer, fits = ask_for_json(turn, request, agent.output_schema)
     except LlmRejected as error:
         status = "rejected" if error.code == "content_policy" else "failed"
-        return AgentResult(agent.agent_id, status, error=str(error), error_code=error.code)
+        return AgentResult(
+            agent.agent_id,
+            status,
+            error=str(error),
+            error_code=error.code,
+            latency_ms=_since(started) if spent.calls else 0,
+            tokens_used=spent.prompt_tokens + spent.completion_tokens,
+            prompt_tokens=spent.prompt_tokens,
+            completion_tokens=spent.completion_tokens,
+            cost_micro_usd=spent.cost_micro_usd,
+            calls=spent.calls + 1,
+        )
+    except (LlmUnavailable, Cancelled):
+        if spent.cost_micro_usd:  # this try brings no result that could carry it
+            with database.tenant_transaction(tenant_id) as cursor:
+                sessions.charge_agent(
+                    cursor, tenant_id, session_id, agent.agent_id, spent.cost_micro_usd
+                )
+        raise
     result = AgentResult(
         agent.agent_id,
         "success",
         response=answer.text,
-        latency_ms=answer.latency_ms,
-        tokens_used=answer.prompt_tokens + answer.completion_tokens,
+        latency_ms=answer.latency_ms if spent.calls == 1 else _since(started),
+        tokens_used=spent.prompt_tokens + spent.completion_tokens,
         model_used=answer.model_used,
-        prompt_tokens=answer.prompt_tokens,
-        completion_tokens=answer.completion_tokens,
-        cost_micro_usd=answer.cost_micro_usd,
+        prompt_tokens=spent.prompt_tokens,
+        completion_tokens=spent.completion_tokens,
+        cost_micro_usd=spent.cost_micro_usd,
         finish_reason=answer.finish_reason,
         cited=cited_numbers(answer.text, len(offered)),
         error_code=INPUT_SHORTENED if was_shortened else None,
         error=INPUT_SHORTENED_MESSAGE if was_shortened else None,
+        calls=spent.calls,
     )
     if fits:
         return result
@@ -127,3 +171,7 @@ def _task(call: AgentCall) -> tuple[SwarmTask, bool]:
 def _whole_task(call: AgentCall) -> SwarmTask:
     row = call.session
     return SwarmTask("reasoning", row["prompt"], row["context"], row["system_prompt"])
+
+
+def _since(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)

@@ -28,6 +28,7 @@ from radiant_dagster.domain.governor import (
     estimate_tokens,
 )
 from radiant_dagster.domain.price_list import CHECKED_IN, PriceTable
+from radiant_dagster.domain.tools import MOST_CALLS_A_ROUND, ToolCall
 from radiant_dagster.errors import (
     ConfigurationError,
     InvalidInput,
@@ -39,6 +40,7 @@ Transport = Literal["proxy", "sdk", "offline"]
 
 MAX_RETRY_AFTER_SECONDS = 3600.0
 METADATA_HEADERS = {"session_id": "X-Radiant-Session", "agent_id": "X-Radiant-Agent"}
+TOOL_CALL_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 HEADER_VALUE = re.compile(r"[A-Za-z0-9_.:/-]{1,128}")
 
 CONTEXT_WINDOW = re.compile(
@@ -71,7 +73,8 @@ class CompletionRequest:
 
     Args:
         model: Name as the gateway knows it; its price must be known.
-        messages: ``role`` and ``content`` of each.
+        messages: ``role`` and ``content`` of each; of a conversation with tools also
+            ``tool_calls`` and ``tool_call_id``.
         temperature: 0 to 2.
         max_tokens: Upper bound of the answer, always sent.
         timeout_seconds: For the whole call.
@@ -81,10 +84,11 @@ class CompletionRequest:
         json_schema: The schema; answers are still to be checked, providers differ.
         json_schema_strict: Whether the provider has to hold the model to it.
         metadata: Ids only; ``session_id`` and ``agent_id`` become headers.
+        tools: Definitions of the functions that the model may call, in OpenAI's shape.
     """
 
     model: str
-    messages: tuple[dict[str, str], ...]
+    messages: tuple[Mapping[str, Any], ...]
     temperature: float
     max_tokens: int
     timeout_seconds: float
@@ -94,6 +98,7 @@ class CompletionRequest:
     json_schema: Mapping[str, Any] | None = None
     json_schema_strict: bool = True
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    tools: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,7 @@ class Completion:
     """What a model answered.
 
     Args:
-        text: Never empty.
+        text: Never empty, unless there are `tool_calls`.
         model_used: What answered; differs from the request after a fallback, and starts with
             ``offline-demo/`` where the demo model did.
         prompt_tokens: As the provider counted them, else an upper bound.
@@ -111,6 +116,7 @@ class Completion:
         finish_reason: ``stop``, ``length`` and so on.
         call_id: The proxy's or provider's id of the call.
         latency_ms: Wall time of the call.
+        tool_calls: What the model wants to know before it answers; none where none was offered.
     """
 
     text: str
@@ -122,6 +128,7 @@ class Completion:
     finish_reason: str
     call_id: str
     latency_ms: int
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 class LlmClient(Protocol):
@@ -268,7 +275,8 @@ def read_completion(
     message = mapping(choice.get("message"))
     finish = _word(choice.get("finish_reason"), "unknown")
     text = _text(message.get("content"))
-    if not text.strip():
+    tool_calls = _tool_calls(message.get("tool_calls")) if request.tools else ()
+    if not text.strip() and not tool_calls:
         refused = finish == "content_filter" or bool(message.get("refusal"))
         kind = "content_policy" if refused else "truncated" if finish == "length" else "empty"
         raise rejected(kind, billed=True)
@@ -290,7 +298,32 @@ def read_completion(
         finish_reason=finish,
         call_id=_word(headers.get("x-litellm-call-id") or body.get("id"), request.idempotency_key),
         latency_ms=latency_ms,
+        tool_calls=tool_calls,
     )
+
+
+def _tool_calls(value: object) -> tuple[ToolCall, ...]:
+    """Return the calls a model asks for; an id that is missing, long or taken gets a new one.
+
+    Ids are sent back twice with every later round without having been paid as output, so they are
+    short, or the Governor's bound would not hold.
+    """
+    items = cast("list[object]", value) if isinstance(value, list) else []
+    found: dict[str, ToolCall] = {}
+    for number, item in enumerate(items[:MOST_CALLS_A_ROUND]):
+        function = mapping(mapping(item).get("function"))
+        name, arguments = function.get("name"), function.get("arguments")
+        call_id = mapping(item).get("id")
+        if not isinstance(call_id, str) or not TOOL_CALL_ID.fullmatch(call_id) or call_id in found:
+            call_id = f"call_{number}"
+            while call_id in found:
+                call_id += "_"
+        found[call_id] = ToolCall(
+            call_id,
+            name if isinstance(name, str) else "",
+            arguments if isinstance(arguments, str) else json.dumps(arguments or {}),
+        )
+    return tuple(found.values())
 
 
 def mapping(value: object) -> Mapping[str, Any]:
@@ -322,10 +355,16 @@ def _usage(usage: Mapping[str, Any], request: CompletionRequest) -> tuple[int, i
     # A text cannot have cost nothing: usage of zeros is LiteLLM's way of not knowing.
     if isinstance(prompt, int) and isinstance(completion, int) and prompt > 0 <= completion:
         return prompt, completion, False
-    sent = sum(counted_characters(message["content"]) for message in request.messages)
+    sent = sum(map(_counted, request.messages)) + sum(map(_counted, request.tools))
     if request.json_schema is not None:
         sent += counted_characters(json.dumps(dict(request.json_schema)))
     return estimate_tokens(sent), request.max_tokens, True
+
+
+def _counted(part: Mapping[str, Any]) -> int:
+    plain = set(part) == {"role", "content"}
+    text = part["content"] if plain else json.dumps(dict(part), ensure_ascii=False)
+    return counted_characters(text)
 
 
 def _reported_cost(headers: Mapping[str, str]) -> int | None:
@@ -346,6 +385,8 @@ def request_body(request: CompletionRequest) -> dict[str, Any]:
         "temperature": request.temperature,
         "max_tokens": request.max_tokens,
     }
+    if request.tools:
+        body["tools"] = list(request.tools)
     if request.json_schema is not None:
         body["response_format"] = {
             "type": "json_schema",

@@ -68,6 +68,7 @@ class Planner:
         prices: This deployment's.
         cheaper: Model to the next cheaper one.
         routing: Whether simple questions may start with shorter answers.
+        tool_rounds: Most model calls of an agent that has tools.
     """
 
     synthesis_model: str
@@ -76,6 +77,7 @@ class Planner:
     prices: PriceTable
     cheaper: Mapping[str, str]
     routing: bool
+    tool_rounds: int
 
     def estimate(
         self,
@@ -105,6 +107,7 @@ class Planner:
             self.librarian_model,
             fallback_synthesis_model=self.fallback_synthesis_model,
             prices=self.prices,
+            tool_rounds=self.tool_rounds,
         )
 
 
@@ -127,6 +130,7 @@ def planner_from(settings: Settings) -> Planner:
         prices,
         cheaper_from(settings, prices),
         settings.routing == "on",
+        settings.tool_rounds,
     )
 
 

@@ -4,17 +4,24 @@ Scrubbing fails closed. Where the detector is missing or breaks, the request is 
 nothing to read (`withheld`), so that no raw text reaches a reviewer and the session still ends.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from radiant_dagster.adapters import approvals, sessions
+from radiant_dagster.adapters import approvals, sessions, tool_calls
 from radiant_dagster.adapters.postgres import Cursor
 from radiant_dagster.domain.phi import Detector, scrub_bundle
 
+MOST_TOOL_CALLS = 100  # shown to a reviewer; a swarm of 64 could make more than anybody reads
+
 
 def scrubbed_review(
-    detector: Detector, session: Mapping[str, Any], agents: Sequence[Mapping[str, Any]], draft: str
+    detector: Detector,
+    session: Mapping[str, Any],
+    agents: Sequence[Mapping[str, Any]],
+    draft: str,
+    calls: Sequence[Mapping[str, Any]] = (),
 ) -> tuple[dict[str, Any], bool]:
     """Return what a reviewer may read, and whether it had to be withheld.
 
@@ -23,10 +30,11 @@ def scrubbed_review(
         session: The session's row.
         agents: Its agents' rows.
         draft: The text under review, empty where only the answers are reviewed.
+        calls: What the agents had tools do; the newest 100 are shown.
 
     Returns:
-        The review document (prompt, draft, its claims and dissent, answers by agent, facts) and the
-        withheld flag.
+        The review document (prompt, draft, its claims and dissent, answers by agent, tool calls,
+        facts) and the withheld flag.
     """
     details: Mapping[str, Any] = session["draft_details"] or {} if draft else {}
     claims: Sequence[Mapping[str, Any]] = details.get("claims", [])
@@ -54,6 +62,11 @@ def scrubbed_review(
     }
     fields |= {f"claim:{n}": claim["text"] for n, claim in enumerate(claims)}
     fields |= {f"dissent:{n}": text for n, text in enumerate(dissent)}
+    shown = calls[-MOST_TOOL_CALLS:]
+    for n, call in enumerate(shown):
+        fields[f"arguments:{n}"] = json.dumps(call["arguments"], ensure_ascii=False)
+        fields[f"output:{n}"] = call["output"]
+        fields[f"tool:{n}"] = call["name"]  # a model wrote it, so it may hold anything
     try:
         bundle = scrub_bundle(fields, detector)
     except Exception as error:  # noqa: BLE001 - any fault of a detector means: show nothing
@@ -73,6 +86,18 @@ def scrubbed_review(
         ],
         "dissent": [bundle.fields[f"dissent:{n}"] for n in range(len(dissent))],
         "answers": answers,
+        "tool_calls": [
+            {
+                "agent_id": call["agent_id"],
+                "name": bundle.fields[f"tool:{n}"],
+                "status": call["status"],
+                "flags": list(call["flags"]),
+                "output_cut": call["output_cut"],
+                "arguments": bundle.fields[f"arguments:{n}"],
+                "output": bundle.fields[f"output:{n}"],
+            }
+            for n, call in enumerate(shown)
+        ],
         "scrubbed": dict(bundle.counts),
     }, False
 
@@ -98,7 +123,8 @@ def submit(
         The request's id and whether its text is withheld.
     """
     agents = sessions.agent_rows(cursor, tenant_id, session["id"])
-    review, withheld = scrubbed_review(detector, session, agents, draft)
+    calls = tool_calls.of_session(cursor, tenant_id, session["id"])
+    review, withheld = scrubbed_review(detector, session, agents, draft, calls)
     stored = approvals.request_approval(
         cursor,
         tenant_id,

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from psycopg2 import sql
 
-from radiant_dagster.adapters import approvals, audit, grimoire, sessions
+from radiant_dagster.adapters import approvals, audit, grimoire, sessions, tool_calls
 from radiant_dagster.adapters.postgres import Cursor
 from radiant_dagster.domain.sessions import TERMINAL
 from radiant_dagster.errors import HeuristicNotFound, SessionNotFound
@@ -160,9 +160,9 @@ def session_view(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> dict[str,
     """Return everything about a session as plain data.
 
     Returns:
-        ``session`` and ``agents`` (all columns), ``approvals`` (each with ``votes``), ``decision``
-        and ``librarian`` (None where there is none), ``learned`` (the heuristic, None likewise),
-        ``audit``.
+        ``session`` and ``agents`` (all columns), ``tool_calls``, ``approvals`` (each with
+        ``votes``), ``decision`` and ``librarian`` (None where there is none), ``learned`` (the
+        heuristic, None likewise), ``audit``.
 
     Raises:
         SessionNotFound: Unknown, or another tenant's.
@@ -185,6 +185,7 @@ def session_view(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> dict[str,
     return {
         "session": session,
         "agents": sessions.agent_rows(cursor, tenant_id, session_id),
+        "tool_calls": tool_calls.of_session(cursor, tenant_id, session_id),
         "approvals": requests,
         "decision": decision,
         "librarian": librarian,

@@ -63,14 +63,16 @@ BEGIN_AGENT = """
         where a.tenant_id = %(tenant)s and a.session_id = %(session)s and a.agent_id = %(agent)s
           and a.status <> 'success' and s.tenant_id = a.tenant_id and s.id = a.session_id
         returning a.*)
-    select to_jsonb(b) as agent, s.status, s.prompt, s.context, s.system_prompt, s.heuristics,
-           s.live, extract(epoch from b.deadline_at - clock_timestamp())::float as remaining_seconds
+    select to_jsonb(b) as agent, s.status, s.domain, s.prompt, s.context, s.system_prompt,
+           s.heuristics, s.live,
+           extract(epoch from b.deadline_at - clock_timestamp())::float as remaining_seconds
     from begun b join radiant.session s on s.tenant_id = b.tenant_id and s.id = b.session_id
 """
 FINISH_AGENT = """
     update radiant.agent_run set status = %s, response = %s, error_code = %s, error_message = %s,
         latency_ms = %s, prompt_tokens = %s, completion_tokens = %s,
         cost_micro_usd = cost_micro_usd + %s, model_used = %s, finish_reason = %s, cited = %s,
+        calls = %s,
         finished_at = clock_timestamp()
     where tenant_id = %s and session_id = %s and agent_id = %s and status <> 'success'
 """
@@ -88,6 +90,10 @@ RELEASE = """
     set final_response = %s, final_note = %s,
         answered_at = case when %s::text is null then null else clock_timestamp() end
     where tenant_id = %s and id = %s
+"""
+CHARGE_AGENT = """
+    update radiant.agent_run set cost_micro_usd = cost_micro_usd + %s
+    where tenant_id = %s and session_id = %s and agent_id = %s
 """
 ADD_COST = """
     update radiant.session set cost_micro_usd = cost_micro_usd + %s where tenant_id = %s and id = %s
@@ -346,6 +352,7 @@ def result_from(row: Mapping[str, Any]) -> AgentResult:
         cost_micro_usd=row["cost_micro_usd"],
         finish_reason=row["finish_reason"],
         cited=tuple(row["cited"]),
+        calls=row["calls"],
     )
 
 
@@ -355,7 +362,7 @@ class AgentCall:
 
     Args:
         agent: The agent's row.
-        session: prompt, context, system_prompt, heuristics and live of its session.
+        session: domain, prompt, context, system_prompt, heuristics and live of its session.
         remaining_seconds: Until the swarm's deadline; negative where it has passed.
     """
 
@@ -414,6 +421,7 @@ def finish_agent(
             result.model_used,
             result.finish_reason,
             list(result.cited),
+            result.calls,
             tenant_id,
             session_id,
             result.agent_id,
@@ -435,6 +443,14 @@ def finish_agent(
             for item in offered
         ]
         execute_values(cursor, INSERT_USAGE, rows)
+
+
+def charge_agent(
+    cursor: Cursor, tenant_id: UUID, session_id: UUID, agent_id: str, micro_usd: int
+) -> None:
+    """Add what an agent's turn cost that brought no result: its rounds before one broke."""
+    cursor.execute(CHARGE_AGENT, (micro_usd, tenant_id, session_id, agent_id))
+    add_cost(cursor, tenant_id, session_id, micro_usd)
 
 
 def add_cost(cursor: Cursor, tenant_id: UUID, session_id: UUID, micro_usd: int) -> None:

@@ -7,6 +7,7 @@ in the project reads the environment.
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -15,9 +16,12 @@ import platformdirs
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from radiant_dagster.domain.tools import DEFAULT_ROUNDS, MOST_ROUNDS
 from radiant_dagster.errors import ConfigurationError
 
 STACK_FILE = "stack.json"
+# No "__": it separates the server's name from the tool's.
+MCP_SERVER = re.compile(r"[a-z0-9]+(?:[_-][a-z0-9]+)*=https?://[^\s,]+")
 SYSTEM_HOME = Path("/var/lib/radiant")  # root's default: reachable by the unprivileged server user
 
 
@@ -165,6 +169,27 @@ class Settings(BaseSettings):
         description="Let a Launchpad run carry a prompt in its config, where Dagster stores it. "
         "For demos and synthetic data only.",
     )
+    tool_rounds: int = Field(
+        DEFAULT_ROUNDS,
+        ge=1,
+        le=MOST_ROUNDS,
+        validation_alias=AliasChoices("RADIANT_TOOL_ROUNDS", "tool_rounds"),
+        description="Most model calls of an agent that has tools; the last one must answer. The "
+        "same for workers and for who asks, since estimates depend on it.",
+    )
+    tool_seconds: float = Field(
+        10.0,
+        ge=0.1,
+        le=120,
+        validation_alias=AliasChoices("RADIANT_TOOL_SECONDS", "tool_seconds"),
+        description="Longest run of one tool in seconds; the swarm's deadline may cut it shorter.",
+    )
+    mcp_servers: str = Field(
+        "",
+        validation_alias=AliasChoices("RADIANT_MCP_SERVERS", "mcp_servers"),
+        description="MCP servers (streamable HTTP) whose tools agents may get, as name=URL, with "
+        "commas between; their tools are called <name>__<tool>. Needs radiant-dagster[mcp].",
+    )
     tenant: str = Field(
         "default",
         validation_alias=AliasChoices("RADIANT_TENANT", "tenant"),
@@ -232,6 +257,17 @@ class Settings(BaseSettings):
             raise ValueError("must start with postgresql://")
         return value
 
+    @field_validator("mcp_servers")
+    @classmethod
+    def _mcp_servers(cls, value: str) -> str:
+        names = [entry.partition("=")[0].strip() for entry in value.split(",") if entry.strip()]
+        for entry in value.split(","):
+            if entry.strip() and not MCP_SERVER.fullmatch(entry.strip()):
+                raise ValueError("must be name=http://host:port/path, with commas between")
+        if len(set(names)) != len(names):
+            raise ValueError("names a server twice")
+        return value
+
     @field_validator("broker_url")
     @classmethod
     def _broker_url(cls, value: SecretStr | None) -> SecretStr | None:
@@ -275,6 +311,12 @@ class Settings(BaseSettings):
             raise ConfigurationError(
                 name, first["msg"], "See `radiant config show --help`."
             ) from None
+
+    @property
+    def mcp_server_urls(self) -> dict[str, str]:
+        """Return the URLs of the MCP servers by name."""
+        entries = (entry.partition("=") for entry in self.mcp_servers.split(",") if entry.strip())
+        return {name.strip(): url.strip() for name, _, url in entries}
 
     @property
     def resolved_llm_transport(self) -> Literal["proxy", "sdk", "offline"]:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from radiant_dagster.adapters import sessions, tenants
+from radiant_dagster.adapters import sessions, tenant_tools, tenants
+from radiant_dagster.adapters.available_tools import usable_names
 from radiant_dagster.adapters.llm import LlmClient
 from radiant_dagster.adapters.planning import planner_from
 from radiant_dagster.adapters.postgres import Database
@@ -16,8 +17,6 @@ from radiant_dagster.domain.governor import SessionEstimate
 from radiant_dagster.domain.sessions import SessionRequest, validate_request
 from radiant_dagster.domain.swarm import AgentConfig
 from radiant_dagster.errors import InvalidInput
-
-KNOWN_TOOLS: frozenset[str] = frozenset()  # no tool is installed yet, so any name is refused
 
 
 def prepare(
@@ -42,7 +41,8 @@ def prepare(
 
     Raises:
         InvalidInput: Names the field, the problem and the fix.
-        ConfigurationError: A setting about prices is wrong.
+        ConfigurationError: A setting about prices is wrong, or a tool that an agent names is broken
+            or its server does not answer.
     """
     with database.tenant_transaction(tenant_id) as cursor:
         policies = tenants.domain_policies(cursor, tenant_id)
@@ -50,6 +50,7 @@ def prepare(
             # Another tenant's id and an unknown one answer alike: row-level security shows nothing.
             raise InvalidInput("tenant_id", "is unknown", "See `radiant tenants list`.")
         swarm = agents if agents is not None else tenants.panel_agents(cursor, tenant_id, panel)
+        allowed = tenant_tools.allowed_names(cursor, tenant_id)
     request = SessionRequest(
         prompt=prompt,
         domain=domain,
@@ -60,7 +61,8 @@ def prepare(
         system_prompt=system_prompt,
         panel=None if agents is not None else panel,
     )
-    validate_request(request, domains=frozenset(policies), known_tools=KNOWN_TOOLS)
+    known_tools = usable_names(settings, allowed, swarm)
+    validate_request(request, domains=frozenset(policies), known_tools=known_tools)
     planner = planner_from(settings)
     for field, model in _models_by_field(request, settings).items():
         try:

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import psycopg2
 
-from radiant_dagster.adapters import budgets
+from radiant_dagster.adapters import budgets, tenant_tools
 from radiant_dagster.adapters.panels import agents_from, agents_to_json, default_panels
 from radiant_dagster.adapters.postgres import Cursor, Database
 from radiant_dagster.domain.sessions import DomainPolicy
@@ -49,7 +49,7 @@ PANELS = """
 
 
 def create_tenant(database: Database, tenant_id: UUID, slug: str, name: str) -> None:
-    """Create a tenant with the four seeded domains, the default panels and budgets.
+    """Create a tenant with the four seeded domains, the default panels, budgets and tools.
 
     Raises:
         InvalidInput: The slug is malformed or taken.
@@ -58,6 +58,7 @@ def create_tenant(database: Database, tenant_id: UUID, slug: str, name: str) -> 
         with database.tenant_transaction(tenant_id) as cursor:
             cursor.execute(INSERT_TENANT, (tenant_id, slug, name))
             budgets.seed(cursor, tenant_id)
+            tenant_tools.seed(cursor, tenant_id)
             for policy in SEED_POLICIES:
                 insert_policy(cursor, tenant_id, policy)
             for panel_name, panel in default_panels().items():

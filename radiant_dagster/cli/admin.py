@@ -11,14 +11,15 @@ import yaml
 from pydantic import AliasChoices, SecretStr
 from rich.table import Table
 
+from radiant_dagster.adapters import tenant_tools
 from radiant_dagster.adapters import tenants as store
+from radiant_dagster.adapters.available_tools import usable_names
 from radiant_dagster.adapters.health import database_facts
 from radiant_dagster.adapters.migrations import LOGIN_ROLES, migrate, migration_names
 from radiant_dagster.adapters.panels import agent_to_dict, load_panel_file
 from radiant_dagster.adapters.postgres import location
 from radiant_dagster.adapters.price_settings import prices_from
 from radiant_dagster.adapters.settings import Settings
-from radiant_dagster.adapters.submission import KNOWN_TOOLS
 from radiant_dagster.cli.common import (
     clean,
     connect,
@@ -172,7 +173,6 @@ def import_panel(name: str, file: str, description: str, tenant: str | None, as_
             "Use lower-case letters, digits, '-' or '_', starting with a letter.",
         )
     agents = load_panel_file(Path(file))
-    validate_agents(agents, known_tools=KNOWN_TOOLS)
     prices = prices_from(load_settings())
     for agent in agents:
         prices.price_of(
@@ -182,6 +182,9 @@ def import_panel(name: str, file: str, description: str, tenant: str | None, as_
         connect(tenant) as client,
         client.database.tenant_transaction(client.tenant_id) as cursor,
     ):
+        allowed = tenant_tools.allowed_names(cursor, client.tenant_id)
+        known_tools = usable_names(client.settings, allowed, agents)
+        validate_agents(agents, known_tools=known_tools)
         store.save_panel(
             cursor, client.tenant_id, name, valid_text("description", description), agents
         )

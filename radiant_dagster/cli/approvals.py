@@ -165,6 +165,14 @@ def render_approval(console: Console, row: Mapping[str, Any]) -> None:
 
 
 def _render_draft(console: Console, review: Mapping[str, Any]) -> None:
+    if review.get("tool_calls"):
+        section(console, "Tools the agents used")
+        for call in review["tool_calls"]:
+            warning = ", looks like instructions" if call["flags"] else ""
+            end = " [cut]" if call["output_cut"] else ""
+            head = f"{call['agent_id']}: {call['name']} {call['arguments']}"
+            console.print(plain(f"{head} ({call['status']}{warning})", "dim"))
+            print_text(console, call["output"] + end)
     if review.get("dissent"):
         section(console, "Dissent")
         print_text(console, "\n".join(f"- {text}" for text in review["dissent"]))

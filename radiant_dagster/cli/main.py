@@ -34,6 +34,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Set up": {
         "tenants": ("admin", "Create and list tenants."),
+        "tools": ("tools", "List, allow and forbid the tools agents may call."),
         "panels": ("admin", "List, show and import panels of agents."),
         "db": ("admin", "Bring the database up to date, or see what it lacks."),
         "config": ("admin", "Show every setting and where it comes from."),

@@ -1,5 +1,6 @@
 """Draws a session: while it runs, when it has ended, and everything about it."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -330,6 +331,9 @@ def render_details(console: Console, view: Mapping[str, Any], dagster: DagsterAp
     section(console, "Agents")
     for agent in view["agents"]:
         render_agent(console, agent)
+        for call in view["tool_calls"]:
+            if call["agent_id"] == agent["agent_id"]:
+                render_tool_call(console, call)
     if session["heuristics"]:
         section(console, "Heuristics offered to the agents")
         _render_offered(console, view)
@@ -373,6 +377,18 @@ def render_agent(console: Console, agent: Mapping[str, Any]) -> None:
         console.print(plain(f"{agent['error_code']}: {agent['error_message']}", "red"))
     if agent["response"]:
         console.print(Padding(plain(agent["response"]), (0, 0, 1, 2)))
+
+
+def render_tool_call(console: Console, call: Mapping[str, Any]) -> None:
+    """Print one call of a tool: what was asked, and what came back."""
+    arguments = json.dumps(call["arguments"], ensure_ascii=False)
+    facts = f"{call['status']}, {call['latency_ms']} ms"
+    if call["flags"]:
+        facts += f", looks like instructions ({', '.join(call['flags'])})"
+    console.print(plain(f"  Tool {call['name']} {arguments} ({facts})", "dim"))
+    if call["output"]:
+        end = " [cut]" if call["output_cut"] else ""
+        console.print(Padding(plain(call["output"] + end), (0, 0, 1, 4)))
 
 
 def _render_offered(console: Console, view: Mapping[str, Any]) -> None:

@@ -29,6 +29,15 @@ from radiant_dagster.domain.swarm import (
     SYNTHESIS_RULES,
     AgentConfig,
 )
+from radiant_dagster.domain.tools import (
+    CALL_OVERHEAD_TOKENS,
+    DEFAULT_ROUNDS,
+    MAX_DEFINITION_COUNTED,
+    MAX_ROUND_COUNTED,
+    MOST_CALLS_A_ROUND,
+    PROMPT_OVERHEAD_TOKENS,
+    TOOL_RULES,
+)
 from radiant_dagster.errors import BudgetExceeded, InvalidInput
 
 MILLION = 1_000_000
@@ -168,6 +177,7 @@ def estimate_session(
     *,
     fallback_synthesis_model: str | None = None,
     prices: PriceTable = CHECKED_IN,
+    tool_rounds: int = DEFAULT_ROUNDS,
 ) -> SessionEstimate:
     """Return the most a session can cost when every call is made once.
 
@@ -180,12 +190,15 @@ def estimate_session(
         librarian_model: Model that distils a heuristic.
         fallback_synthesis_model: Model that writes it instead; the dearer of both is reserved.
         prices: This deployment's.
+        tool_rounds: Most model calls of an agent that has tools.
 
     Raises:
         InvalidInput: A model has no known price; nothing has been spent.
     """
     per_agent = {
-        agent.agent_id: _estimate_agent(agent, prompt_characters + context_characters, prices)
+        agent.agent_id: _estimate_agent(
+            agent, prompt_characters + context_characters, prices, tool_rounds
+        )
         for agent in agents
     }
     merged_characters = (
@@ -211,19 +224,43 @@ def estimate_session(
     )
 
 
-def _estimate_agent(agent: AgentConfig, shared_characters: int, prices: PriceTable) -> int:
-    asked = (
+def _estimate_agent(
+    agent: AgentConfig, shared_characters: int, prices: PriceTable, tool_rounds: int
+) -> int:
+    """Return the most an agent's turn can cost: all its rounds with tools, and a repair."""
+    characters = (
         shared_characters
         + counted_characters(agent.instructions + agent.role)
         + AGENT_EXTRA_CHARACTERS
     )
+    if agent.output_schema is not None:
+        # Sent twice, in the rules and as the response format.
+        characters += 2 * counted_characters(SCHEMA_RULES + json.dumps(agent.output_schema))
+    turn = _turn_estimate(agent, characters, prices, tool_rounds)
     if agent.output_schema is None:
-        return estimate(asked, agent.max_tokens, agent.model, prices)
-    # Sent twice, in the rules and as the response format; and the answer may need one repair, which
-    # is sent with the answer that did not fit.
-    asked += 2 * counted_characters(SCHEMA_RULES + json.dumps(agent.output_schema))
-    repair = asked + 6 * agent.max_tokens + 2 * (len(REPAIR_RULES) + MAX_PATH_CHARACTERS + 200)
-    return sum(estimate(sent, agent.max_tokens, agent.model, prices) for sent in (asked, repair))
+        return turn
+    # An answer that does not fit is repaired once, and sent along for that.
+    repaired = 6 * agent.max_tokens + 2 * (len(REPAIR_RULES) + MAX_PATH_CHARACTERS + 200)
+    return turn + _turn_estimate(agent, characters + repaired, prices, tool_rounds)
+
+
+def _turn_estimate(
+    agent: AgentConfig, characters: int, prices: PriceTable, tool_rounds: int
+) -> int:
+    if not agent.tools:
+        return estimate(characters, agent.max_tokens, agent.model, prices)
+    defined = len(agent.tools) * MAX_DEFINITION_COUNTED + 2 * len(TOOL_RULES)
+    first = estimate_tokens(characters + defined) + PROMPT_OVERHEAD_TOKENS
+    # Every round sends again what the rounds before it brought: the model's turn and the results.
+    growth = (
+        agent.max_tokens
+        + estimate_tokens(MAX_ROUND_COUNTED)
+        + MOST_CALLS_A_ROUND * CALL_OVERHEAD_TOKENS
+    )
+    return sum(
+        cost_micro_usd(agent.model, first + number * growth, agent.max_tokens, prices)
+        for number in range(tool_rounds)
+    )
 
 
 def _answer_characters(agent: AgentConfig) -> int:

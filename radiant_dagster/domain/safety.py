@@ -158,6 +158,15 @@ def injection_score(content: str) -> tuple[float, tuple[str, ...]]:
     return best, tuple(sorted(codes))
 
 
+def instructions_in(content: str) -> tuple[str, ...]:
+    """Return the codes of what looks like instructions to a model, or like text hidden from people.
+
+    Args:
+        content: Any text, for instance what a tool returned.
+    """
+    return _risk([*_injection(content), *_hidden(content)]).reasons
+
+
 def _first_matches(pattern: re.Pattern[str], text: str) -> Iterable[re.Match[str]]:
     # 50 hits of one rule decide as well as a million and keep windows cheap.
     for count, match in enumerate(pattern.finditer(text)):

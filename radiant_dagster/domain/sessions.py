@@ -132,7 +132,7 @@ def validate_request(
     Args:
         request: What the caller asked for.
         domains: Names of the tenant's domain policies.
-        known_tools: Names of the installed tools.
+        known_tools: Names of the tools that are installed and that the tenant may use.
 
     Raises:
         InvalidInput: Names the first field that is wrong and the fix.

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from radiant_dagster.domain.output_schema import require_output_schema
+from radiant_dagster.domain.tools import MOST_TOOLS_AN_AGENT, TOOL_RULES
 from radiant_dagster.errors import InvalidInput, LlmRejected
 
 AgentStatus = Literal["success", "failed", "timeout", "rejected"]
@@ -69,7 +70,8 @@ class SwarmTask:
 class AgentResult:
     """What one agent brought. Fields of the source design, and the facts behind the answer.
 
-    ``safety_passed`` is None until the answer has been checked.
+    ``safety_passed`` is None until the answer has been checked. ``calls`` is how many model calls
+    it took: more than one where the agent used tools.
     """
 
     agent_id: str
@@ -87,6 +89,7 @@ class AgentResult:
     cost_micro_usd: int = 0
     finish_reason: str | None = None
     cited: tuple[int, ...] = ()
+    calls: int = 1
 
 
 def validate_agents(agents: Sequence[AgentConfig], *, known_tools: frozenset[str]) -> None:
@@ -94,7 +97,7 @@ def validate_agents(agents: Sequence[AgentConfig], *, known_tools: frozenset[str
 
     Args:
         agents: One to 64 agents.
-        known_tools: Names of the installed tools.
+        known_tools: Names of the tools that are installed and that the tenant may use.
 
     Raises:
         InvalidInput: Names the agent and field.
@@ -151,11 +154,21 @@ def _validate_agent(where: str, agent: AgentConfig, known_tools: frozenset[str])
         )
     if agent.output_schema is not None:
         require_output_schema(f"{where}.output_schema", agent.output_schema)
+    _validate_tools(where, agent, known_tools)
+
+
+def _validate_tools(where: str, agent: AgentConfig, known_tools: frozenset[str]) -> None:
+    if len(agent.tools or ()) > MOST_TOOLS_AN_AGENT:
+        raise InvalidInput(
+            f"{where}.tools", "has too many entries", f"Name at most {MOST_TOOLS_AN_AGENT}."
+        )
     for tool in agent.tools or ():
         if tool not in known_tools:
-            available = ", ".join(sorted(known_tools)) or "none is installed"
+            available = ", ".join(sorted(known_tools)) or "none"
             raise InvalidInput(
-                f"{where}.tools", f"unknown tool {tool!r}", f"Available: {available}."
+                f"{where}.tools",
+                f"{tool!r} is not installed or this tenant may not use it",
+                f"Available: {available}. `radiant tools list` shows more.",
             )
 
 
@@ -289,6 +302,8 @@ def agent_messages(
         A system message with rules only and a user message that is one JSON document.
     """
     rules = [AGENT_RULES, f"Your role: {agent.role}. {agent.instructions}".strip()]
+    if agent.tools:
+        rules.append(TOOL_RULES)
     if task.system_prompt:
         rules.append(task.system_prompt)
     if agent.output_schema is not None:  # in words as well: not every provider takes schemas

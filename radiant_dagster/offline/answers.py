@@ -12,6 +12,7 @@ from typing import Any, cast
 from radiant_dagster.domain.heuristics import HEURISTIC_SCHEMA_NAME
 from radiant_dagster.domain.swarm import CITATION, SYNTHESIS_SCHEMA_NAME
 from radiant_dagster.offline.fields import FIELDS, Field, field_of
+from radiant_dagster.offline.tool_use import calculated
 from radiant_dagster.offline.words import kind_of, listed, options, phrases, pick, sentences, stems
 
 LABEL = "(offline demo model: not medical, legal or financial advice)"
@@ -49,12 +50,20 @@ def reply(messages: Sequence[Mapping[str, Any]], schema_name: str | None) -> str
     user = str(texts[-1]) if texts else ""
     document = _document(user)
     if schema_name is None:
-        return agent_answer(document or {"question": user})
+        question = document or {"question": user}
+        return calculated(messages, _texts(question, "question")) + agent_answer(question)
     if schema_name == SYNTHESIS_SCHEMA_NAME:
         return json.dumps(synthesis(document), ensure_ascii=False)
     if schema_name == HEURISTIC_SCHEMA_NAME:
         return json.dumps(heuristic(document), ensure_ascii=False)
     raise UnknownSchema(schema_name)
+
+
+def question_of(messages: Sequence[Mapping[str, Any]]) -> str:
+    """Return the question of the last user message."""
+    texts = [str(m.get("content")) for m in messages if m.get("role") == "user"]
+    user = texts[-1] if texts else ""
+    return _texts(_document(user) or {"question": user}, "question")
 
 
 def _document(text: str) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from starlette.routing import Route
 
 from radiant_dagster.domain.governor import known_models
 from radiant_dagster.domain.output_schema import AGENT_ANSWER_SCHEMA_NAME
-from radiant_dagster.offline.answers import UnknownSchema, reply
+from radiant_dagster.offline.answers import UnknownSchema, question_of, reply
 from radiant_dagster.offline.structured import fill
+from radiant_dagster.offline.tool_use import calculation
 from radiant_dagster.offline.words import pick
 
 CHARACTERS_PER_TOKEN = 4
@@ -68,6 +69,10 @@ def structured_reply(
     return json.dumps(fill(schema, reply(messages, None)), ensure_ascii=False)
 
 
+def _text_of(request: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> str:
+    return structured_reply(request, messages) or reply(messages, schema_name(request))
+
+
 def completion(request: Mapping[str, Any]) -> dict[str, Any]:
     """Answer a parsed chat request.
 
@@ -75,18 +80,23 @@ def completion(request: Mapping[str, Any]) -> dict[str, Any]:
         BadRequest: A schema is asked for that the demo model does not know.
     """
     messages = cast("list[Mapping[str, Any]]", request["messages"])
+    call = calculation(request, question_of(messages)) if schema_name(request) is None else None
     try:
-        text = structured_reply(request, messages) or reply(messages, schema_name(request))
+        text = "" if call else _text_of(request, messages)
     except UnknownSchema as unknown:
         raise BadRequest(f"the offline demo model has no answer of schema {unknown}") from None
     limit = request.get("max_tokens")
     room = limit * CHARACTERS_PER_TOKEN if isinstance(limit, int) and limit > 0 else len(text)
     sent = sum(len(str(message.get("content", ""))) for message in messages)
+    sent += len(json.dumps(request.get("tools") or ""))
     text, whole = text[:room], len(text) <= room
     usage = {
         "prompt_tokens": -(-sent // CHARACTERS_PER_TOKEN),
-        "completion_tokens": -(-len(text) // CHARACTERS_PER_TOKEN),
+        "completion_tokens": -(-len(text or json.dumps(call)) // CHARACTERS_PER_TOKEN),
     }
+    message = {"role": "assistant", "content": text}
+    if call:
+        message |= {"content": None, "tool_calls": [call]}
     digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
     return {
         "id": f"chatcmpl-offline-{digest[:24]}",
@@ -97,8 +107,8 @@ def completion(request: Mapping[str, Any]) -> dict[str, Any]:
         "choices": [
             {
                 "index": 0,
-                "message": {"role": "assistant", "content": text},
-                "finish_reason": "stop" if whole else "length",
+                "message": message,
+                "finish_reason": "tool_calls" if call else "stop" if whole else "length",
             }
         ],
         "usage": {**usage, "total_tokens": sum(usage.values())},

@@ -6,11 +6,11 @@ from uuid import UUID
 import dagster as dg
 from pydantic import Field
 
-from radiant_dagster.adapters import grimoire, sessions, tenants
+from radiant_dagster.adapters import sessions
+from radiant_dagster.adapters.grimoire_lookup import look_up
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.adapters.submission import prepare, store_session
-from radiant_dagster.domain.heuristics import select
 from radiant_dagster.engine.steps import Ref, ids, ref_of, session_op
 from radiant_dagster.errors import InvalidInput
 from radiant_dagster.resources import DatabaseResource, EmbeddingsResource
@@ -120,17 +120,11 @@ def consult_grimoire(
     tenant_id, session_id = ids(ref)
     with database.database.tenant_transaction(tenant_id) as cursor:
         row = sessions.get_session(cursor, tenant_id, session_id)
-        policy = tenants.domain_policies(cursor, tenant_id)[row["domain"]]
-        anything = grimoire.has_active(cursor, tenant_id, row["domain"])
-    if not anything:  # spares the embedding of the prompt while there is nothing to compare with
-        context.add_output_metadata({"offered": 0})
-        return ref
-    model = embeddings.model
-    vector = model.embed([row["prompt"]])[0]
-    with database.database.tenant_transaction(tenant_id) as cursor:
-        floor = grimoire.floor_of(cursor, model.model_id) + policy.similarity_floor_raise
-        candidates = grimoire.nearest(cursor, tenant_id, row["domain"], model.model_id, vector)
-        offered = select(candidates, floor=min(floor, 1.0))
-        sessions.save_offered(cursor, tenant_id, session_id, offered)
-    context.add_output_metadata({"offered": len(offered), "candidates": len(candidates)})
+    offered = look_up(
+        database.database, lambda: embeddings.model, tenant_id, row["domain"], row["prompt"]
+    )
+    if offered:
+        with database.database.tenant_transaction(tenant_id) as cursor:
+            sessions.save_offered(cursor, tenant_id, session_id, offered)
+    context.add_output_metadata({"offered": len(offered)})
     return ref

@@ -21,7 +21,7 @@ from radiant_dagster.domain.swarm import (
 from radiant_dagster.engine.cancellation import step_cancelled
 from radiant_dagster.engine.steps import Ref, ids, retry_model_call, session_op
 from radiant_dagster.errors import LlmUnavailable, QuorumNotReached
-from radiant_dagster.resources import DatabaseResource, ModelsResource
+from radiant_dagster.resources import DatabaseResource, ModelsResource, ToolsResource
 
 
 @session_op(
@@ -85,6 +85,7 @@ def run_agent(
     ref: dict,  # type: ignore[type-arg]
     database: DatabaseResource,
     models: ModelsResource,
+    tools: ToolsResource,
 ) -> dict:  # type: ignore[type-arg]
     """Ask one agent's model and store the answer."""
     tenant_id, session_id = ids(ref)
@@ -106,6 +107,8 @@ def run_agent(
                 tenant_id,
                 session_id,
                 call_seconds=models.call_timeout_seconds,
+                toolbox=tools.toolbox,
+                database=database.database,
                 cancelled=step_cancelled(),
                 on_text=on_text,
             )
@@ -134,6 +137,7 @@ def _facts(result: AgentResult, role: str, model: str) -> dict[str, str | int | 
         "model": result.model_used or model,
         "latency_ms": result.latency_ms,
         "tokens": result.tokens_used,
+        "model_calls": result.calls,
         "cost_usd": result.cost_micro_usd / 1e6,
         "heuristics_cited": len(result.cited),
         "error_code": result.error_code or "",

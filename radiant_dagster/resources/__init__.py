@@ -18,6 +18,7 @@ from radiant_dagster.adapters.llm_transports import build_llm
 from radiant_dagster.adapters.planning import Planner, planner_from
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings
+from radiant_dagster.adapters.toolbox import Toolbox
 from radiant_dagster.domain.phi import Detector, RuleDetector
 from radiant_dagster.errors import ConfigurationError, InvalidInput
 
@@ -56,6 +57,12 @@ def process_planner() -> Planner:
 def process_embeddings() -> EmbeddingModel:
     """Return this process' one embedding model."""
     return build_embeddings(process_settings())
+
+
+@cache
+def process_toolbox() -> Toolbox:
+    """Return this process' one toolbox, which counts the tools that run."""
+    return Toolbox(process_settings(), process_embeddings)
 
 
 @cache
@@ -161,6 +168,15 @@ class ModelsResource(dg.ConfigurableResource):
         return process_settings().librarian_model
 
 
+class ToolsResource(dg.ConfigurableResource):
+    """The tools that agents may call: entry points of the group radiant.tools, and MCP servers."""
+
+    @property
+    def toolbox(self) -> Toolbox:
+        """Finds and runs them."""
+        return process_toolbox()
+
+
 class EmbeddingsResource(dg.ConfigurableResource):
     """The embedding model that prompts and heuristic triggers are compared with."""
 
@@ -189,6 +205,7 @@ def build_resources() -> dict[str, dg.ConfigurableResource]:
     return {
         "database": DatabaseResource(),
         "models": ModelsResource(),
+        "tools": ToolsResource(),
         "embeddings": EmbeddingsResource(),
         "safety": SafetyResource(),
     }

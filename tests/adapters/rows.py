@@ -115,6 +115,8 @@ def fill_tenant(cursor: Any, tenant_id: uuid.UUID) -> None:
         purpose="session", estimate_micro_usd=0, expires_at="2100-01-01",
     )  # fmt: skip
     insert(cursor, "agent_progress", **keys, agent_id="a", text="secret draft", tokens=3)
+    insert(cursor, "tenant_tool", tenant_id=tenant_id, name="t", allowed=True, set_by="ann")
+    insert(cursor, "tool_call", **keys, agent_id="a", position=0, round=1, name="t", arguments={})
     empty = []
     for table, key in tenant_tables(cursor).items():
         cursor.execute(

@@ -88,6 +88,27 @@ def test_a_reviewer_reads_the_whole_bundle_without_identifiers(
     assert not any(raw in json.dumps(review) for raw in RAW)
 
 
+def test_a_reviewer_reads_tool_calls_without_identifiers(
+    database: Database, tenant: uuid.UUID, session: Mapping[str, Any]
+) -> None:
+    with database.tenant_transaction(tenant) as cursor:
+        insert(
+            cursor, "tool_call", tenant_id=tenant, session_id=session["id"], agent_id="agent-0",
+            position=0, round=1, name="call_555-010-4477", status="ok", output=ANSWER,
+            arguments={"patient": "John Q. Smithers", "mrn": "MRN 48213377"},
+            flags=["injection:override"], output_cut=True,
+        )  # fmt: skip
+
+    row = submit(database, tenant, session, RuleDetector())
+
+    (call,) = row["review_sanitized"]["tool_calls"]
+    assert not any(raw in json.dumps(call) for raw in RAW)
+    assert "[PERSON_1]" in call["arguments"]
+    assert "should call" in call["output"]
+    assert (call["agent_id"], call["status"], call["output_cut"]) == ("agent-0", "ok", True)
+    assert call["flags"] == ["injection:override"]
+
+
 def test_a_detector_that_breaks_shows_the_reviewer_nothing(
     database: Database, tenant: uuid.UUID, session: Mapping[str, Any]
 ) -> None:

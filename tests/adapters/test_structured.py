@@ -1,7 +1,8 @@
-"""One repair and no more, with both calls counted, through both transports."""
+"""One repair and no more, through both transports."""
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,12 +23,8 @@ SCHEMA = {
 FITS, BROKEN = content('{ "verdict": "yes" }'), content("Yes.")
 
 
-def ask(
-    llm: LlmClient, request: CompletionRequest = REQUEST, *, remaining_seconds: float = 60
-) -> tuple[Completion, bool]:
-    return ask_for_json(
-        llm, request, SCHEMA, remaining_seconds=remaining_seconds, cancelled=lambda: False
-    )
+def ask(llm: LlmClient, request: CompletionRequest = REQUEST) -> tuple[Completion, bool]:
+    return ask_for_json(llm.complete, request, SCHEMA)
 
 
 def check_contract(llm: LlmClient, server: LlmServer, request: CompletionRequest) -> None:
@@ -41,15 +38,12 @@ def check_contract(llm: LlmClient, server: LlmServer, request: CompletionRequest
     server.script(BROKEN, FITS)
     twice, fits = ask(llm, request)
     assert (twice.text, fits, len(server.paid)) == ('{"verdict":"yes"}', True, 3)
-    assert twice.cost_micro_usd > once.cost_micro_usd
-    assert twice.prompt_tokens > 2 * once.prompt_tokens
     roles = [message["role"] for message in server.calls[-1].body["messages"]]
     assert roles == ["system", "user", "assistant", "user"]
 
     server.script(BROKEN, BROKEN)
-    failed, fits = ask(llm, request)
+    _, fits = ask(llm, request)
     assert (fits, len(server.paid)) == (False, 5)
-    assert failed.cost_micro_usd > once.cost_micro_usd
 
     server.script(error(429))
     with pytest.raises(LlmUnavailable):
@@ -59,7 +53,7 @@ def check_contract(llm: LlmClient, server: LlmServer, request: CompletionRequest
         ask(llm, request)
 
 
-def test_a_structured_call_is_repaired_once_and_counted_whole() -> None:
+def test_a_structured_call_is_repaired_once() -> None:
     client = HttpClient()
     with LlmServer() as server:
         check_contract(HttpLlm(server.url, client=client), server, REQUEST)
@@ -67,7 +61,7 @@ def test_a_structured_call_is_repaired_once_and_counted_whole() -> None:
 
 
 @pytest.mark.parametrize("repair", [error(429), error(401), error(500), content(None)])
-def test_a_repair_that_fails_keeps_the_cost_of_the_first_call(repair: Reply) -> None:
+def test_a_repair_that_fails_leaves_the_first_answer(repair: Reply) -> None:
     client = HttpClient()
     with LlmServer() as server:
         server.script(BROKEN, repair)
@@ -76,16 +70,19 @@ def test_a_repair_that_fails_keeps_the_cost_of_the_first_call(repair: Reply) -> 
 
     assert not fits
     assert answer.text == "Yes."
-    assert answer.cost_micro_usd > 0
     client.close()
 
 
 def test_there_is_no_repair_after_the_swarms_deadline() -> None:
     client = HttpClient()
     with LlmServer() as server:
-        server.script(BROKEN)
+        server.script(replace(BROKEN, delay_seconds=0.2))
+        llm = HttpLlm(server.url, client=client)
 
-        _, fits = ask(HttpLlm(server.url, client=client), remaining_seconds=0)
+        def late(request: CompletionRequest) -> Completion:
+            return llm.complete(replace(request, timeout_seconds=60))
+
+        _, fits = ask_for_json(late, replace(REQUEST, timeout_seconds=0.1), SCHEMA)
 
         assert not fits
         assert len(server.calls) == 1

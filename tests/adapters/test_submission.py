@@ -50,7 +50,7 @@ BAD: dict[str, tuple[dict[str, Any], str, str]] = {
     "unknown tool": (
         {"agents": (AgentConfig("a", "r", "m", tools=("web",)),)},
         "agents[0].tools",
-        "none is installed",
+        "Available: calculator, grimoire_search.",
     ),
     "unknown model": (
         {"agents": (AGENT, AgentConfig("b", "r", "gpt-99"))},

@@ -1,6 +1,7 @@
 import json
 import random
 import string
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -132,6 +133,21 @@ def test_a_session_is_estimated_by_step_and_the_parts_add_up() -> None:
     assert found.per_agent["a2"] < found.per_agent["a1"] < found.per_agent["a3"]
     parts = sum(found.per_agent.values()) + found.synthesis + found.librarian
     assert found.total_micro_usd == parts
+
+
+def test_an_agent_with_tools_is_estimated_for_all_of_its_rounds() -> None:
+    plain, armed = agent(1), replace(agent(2), tools=("calculator",))
+
+    def found(rounds: int) -> dict[str, int]:
+        return estimate_session(
+            [plain, armed], 400, 0, "gpt-4o", "gpt-4o-mini", tool_rounds=rounds
+        ).per_agent
+
+    one, two, four = found(1), found(2), found(4)
+    assert one["a1"] == two["a1"] == four["a1"] < one["a2"]
+    # Each round sends again what the rounds before it brought.
+    assert two["a2"] > 2 * one["a2"]
+    assert four["a2"] > 2 * two["a2"]
 
 
 def test_documents_and_a_longer_question_raise_every_agents_estimate() -> None:

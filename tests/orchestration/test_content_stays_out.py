@@ -5,7 +5,8 @@ import logging
 import sqlite3
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +16,24 @@ import psycopg2.extras
 import pytest
 from dagster._core.execution.api import execute_run_iterator
 
-from radiant_dagster.adapters import approvals, sessions
+from radiant_dagster.adapters import approvals, sessions, tenant_tools
 from radiant_dagster.adapters.submission import prepare, store_session
 from radiant_dagster.definitions import build_definitions
 from radiant_dagster.domain.approvals import Vote
 from radiant_dagster.domain.swarm import AgentConfig
+from radiant_dagster.domain.tools import FunctionTool, ToolContext
 from radiant_dagster.resources import DatabaseResource, process_embeddings
 from radiant_dagster.sensors.approval import approval_sensor
 from tests.adapters.rows import insert_heuristic, tenant_tables
 from tests.conftest import World, run_sql
-from tests.services.llm_server import content, error, slow
+from tests.services import sample_tools
+from tests.services.llm_server import content, error, slow, wants
 
 NAMES = (
     "prompt", "document", "system_prompt", "instructions", "user", "trigger", "action", "answer",
     "draft", "claim", "dissent", "guidance", "second_draft", "edited", "remark", "learned_trigger",
     "learned_action", "rationale", "provider_body", "broken_reply", "driver_error", "bad_column",
-    "reviewer",
+    "reviewer", "tool_question", "tool_said", "tool_error",
 )  # fmt: skip
 CANARIES = {name: f"zqcanary{number:02d}vxk" for number, name in enumerate(NAMES)}
 SAID = CANARIES  # what each part of a session says
@@ -83,10 +86,9 @@ class Stage:
             prompt=QUESTION,
             domain=domain,
             user_id=SAID["user"],
-            agents=AGENTS,
+            **({"agents": AGENTS} | options),
             context={"documents": [SAID["document"]]},
             system_prompt=SAID["system_prompt"],
-            **options,
         )
         store_session(
             self.world.database,
@@ -206,6 +208,22 @@ def play_retry_and_timeout(stage: Stage) -> None:
     assert stage.status(session_id) == "rejected"
 
 
+def play_tools_that_quote_and_raise(stage: Stage) -> None:
+    with stage.world.database.tenant_transaction(stage.world.tenant) as cursor:
+        for name in ("repeat", "break_quoting"):
+            tenant_tools.set_allowed(cursor, stage.world.tenant, name, allowed=True, actor="ann")
+    agents = tuple(replace(agent, tools=("repeat", "break_quoting")) for agent in AGENTS)
+    session_id = stage.submit(agents=agents, require_approval=True)
+    asking = wants(
+        ("repeat", {"text": SAID["tool_question"]}), ("break_quoting", {"text": SAID["tool_error"]})
+    )
+    stage.world.models.script(asking, agent="a")
+    stage.answers("a", "b", "c")
+    stage.synthesis(SAID["draft"])
+    assert stage.think(session_id)
+    assert stage.decide("rejected", guidance=SAID["guidance"])
+
+
 def play_broken_replies(stage: Stage) -> None:
     session_id = stage.submit()
     stage.answers("a", "b", "c")
@@ -294,6 +312,27 @@ def tenant_text(owner_url: str) -> str:
     return "\n".join(found)
 
 
+REPEAT = FunctionTool(
+    "repeat", "Repeats.", {"type": "object"},
+    lambda arguments, context: f"{arguments['text']} {SAID['tool_said']}",
+)  # fmt: skip
+
+
+def _break_quoting(arguments: Mapping[str, Any], context: ToolContext) -> str:
+    raise LookupError(f"nothing about {arguments['text']}")
+
+
+BREAK_QUOTING = FunctionTool("break_quoting", "Breaks.", {"type": "object"}, _break_quoting)
+
+
+@pytest.fixture
+def _tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("repeat", "break_quoting")
+    points = {name: f"{__name__}:{name.upper()}" for name in names}
+    sample_tools.install(tmp_path / "tools", monkeypatch, points=points)
+
+
+@pytest.mark.usefixtures("_tools")
 def test_no_word_of_any_session_reaches_dagsters_tables_its_folder_or_a_log(
     world: World,
     instance: dg.DagsterInstance,
@@ -318,6 +357,7 @@ def test_no_word_of_any_session_reaches_dagsters_tables_its_folder_or_a_log(
     connection.close()
 
     play_success_with_two_reviews(stage)
+    play_tools_that_quote_and_raise(stage)
     play_failure_below_quorum(stage, in_process=False)
     play_failure_below_quorum(stage, in_process=True)
     play_broken_replies(stage)

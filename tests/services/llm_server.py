@@ -52,6 +52,22 @@ PREFIX = "/v1"
 PIECES = 20  # of an answer that trickles
 
 
+def wants(*calls: tuple[str, Any], text: str | None = None) -> Reply:
+    """Ask for tools; arguments that are no text are sent as JSON."""
+    asked = [
+        {
+            "id": f"c{n}",
+            "type": "function",
+            "function": {
+                "name": name,
+                "arguments": arguments if isinstance(arguments, str) else json.dumps(arguments),
+            },
+        }
+        for n, (name, arguments) in enumerate(calls)
+    ]
+    return content(text, "tool_calls", tool_calls=asked)
+
+
 @dataclass
 class Call:
     """One request as it arrived.
