@@ -1,4 +1,4 @@
-"""What Dagster loads: the jobs, the Grimoire asset, sensors, schedule and resources."""
+"""What Dagster loads: the jobs, the assets, sensors, schedules and resources."""
 
 import os
 
@@ -6,11 +6,17 @@ import dagster as dg
 
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.assets import grimoire as grimoire_assets
+from radiant_dagster.assets import spend as spend_assets
 from radiant_dagster.engine.executor import threaded_executor
 from radiant_dagster.engine.io_manager import id_only_io_manager
 from radiant_dagster.jobs import build_think_tank, synthesis_and_librarian
 from radiant_dagster.resources import build_resources
-from radiant_dagster.schedules import grimoire_maintenance, grimoire_maintenance_schedule
+from radiant_dagster.schedules import (
+    grimoire_maintenance,
+    grimoire_maintenance_schedule,
+    spend_report,
+    spend_report_schedule,
+)
 from radiant_dagster.sensors.approval import approval_sensor
 from radiant_dagster.sensors.runs import (
     session_canceled_sensor,
@@ -26,19 +32,21 @@ def build_definitions(*, inline_prompts: bool) -> dg.Definitions:
         inline_prompts: Offer a prompt field in the Launchpad (RADIANT_ALLOW_INLINE_PROMPTS).
     """
     return dg.Definitions(
-        assets=[grimoire_assets.grimoire],
+        assets=[grimoire_assets.grimoire, spend_assets.spend],
         asset_checks=[
             grimoire_assets.row_level_security_forced,
             grimoire_assets.nothing_overdue,
             grimoire_assets.every_model_has_a_threshold,
             grimoire_assets.no_identifiers_left,
+            spend_assets.account_equals_ledger,
         ],
         jobs=[
             build_think_tank(inline_prompts=inline_prompts),
             synthesis_and_librarian,
             grimoire_maintenance,
+            spend_report,
         ],
-        schedules=[grimoire_maintenance_schedule],
+        schedules=[grimoire_maintenance_schedule, spend_report_schedule],
         sensors=[
             approval_sensor,
             session_failure_sensor,

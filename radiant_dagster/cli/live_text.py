@@ -56,4 +56,6 @@ class End:
         room, start = width - 1, len(self._line)
         while start and (room := room - cell_len(self._line[start - 1])) >= 0:
             start -= 1
+        while cell_len(self._line[start:]) >= max(width, 1):  # a sign may widen the one before it
+            start += 1
         return "\N{HORIZONTAL ELLIPSIS}" + self._line[start:] if width > 0 else ""

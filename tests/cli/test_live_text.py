@@ -5,7 +5,7 @@ import uuid
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
@@ -97,6 +97,7 @@ def test_a_models_text_steers_no_terminal_and_is_no_markup() -> None:
     assert "abc next" in shown
 
 
+@example("\u2764\ufe0f" * 40, 21)  # hearts that a selector makes two cells wide
 @given(st.text(max_size=300), st.integers(0, 60))
 def test_the_end_of_any_text_fits(text: str, width: int) -> None:
     fitted = End(text).fitted(width)

@@ -181,18 +181,22 @@ def test_a_role_that_others_have_too_goes_first_and_the_last_of_the_panel_next()
     assert [rung.dropped for rung in rungs] == [(), ("a2",), ("a2", "a4")]
 
 
-def test_an_agent_keeps_its_model_where_the_cheaper_one_may_fall_back_to_a_dear_one() -> None:
-    prices = replace(CHECKED_IN, fallbacks={"gpt-4o-mini": ("gpt-4",)})
+def test_an_agent_keeps_its_model_where_the_cheaper_one_may_fall_back_to_a_dearer_one() -> None:
+    prices = replace(CHECKED_IN, fallbacks={"gpt-4o-mini": ("gpt-5.4",)})
+    asked = tuple(
+        AgentConfig(f"a{n}", "analyst", model, max_tokens=100)
+        for n, model in enumerate(("gpt-4o", "claude-opus-5-5"))
+    )
 
     rungs = ladder(
-        swarm(2, max_tokens=100),
+        asked,
         GENERAL,
         lambda agents: estimate(agents, prices),
         CHEAPER_MODELS,
         start=AS_ASKED,
     )
 
-    assert len(rungs) == 1
+    assert [agent.model for agent in rungs[-1].agents] == ["gpt-4o", "claude-haiku-5-5"]
 
 
 def test_a_refusal_skips_what_saves_too_little_and_names_the_least_at_the_end() -> None:

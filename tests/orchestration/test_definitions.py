@@ -27,6 +27,7 @@ CHECKS = {
     "every_model_has_a_threshold",
     "no_identifiers_left",
 }
+ALL_CHECKS = CHECKS | {"account_equals_ledger"}
 VOTE = Vote(
     "dr-lee", frozenset({"reviewer"}), "approved", payload_sha256=payload_hash("The draft.")
 )
@@ -52,43 +53,49 @@ def test_the_definitions_load_and_every_job_is_executable() -> None:
     dg.Definitions.validate_loadable(DEFS)
 
     names = {job.name for job in DEFS.resolve_all_job_defs()}
-    assert {"think_tank", "synthesis_and_librarian", "grimoire_maintenance"} <= names
+    assert {
+        "think_tank",
+        "synthesis_and_librarian",
+        "grimoire_maintenance",
+        "spend_report",
+    } <= names
 
 
-def test_the_grimoire_is_described_for_people() -> None:
-    spec = next(iter(DEFS.resolve_asset_graph().get_all_asset_keys()))
-    node = DEFS.resolve_asset_graph().get(GRIMOIRE)
+@pytest.mark.parametrize(("name", "group"), [("grimoire", "knowledge"), ("spend", "governor")])
+def test_every_asset_is_described_for_people(name: str, group: str) -> None:
+    graph = DEFS.resolve_asset_graph()
+    node = graph.get(dg.AssetKey(name))
 
-    checks = {key.name for key in DEFS.resolve_asset_graph().asset_check_keys}
-    assert spec == GRIMOIRE
-    assert node.group_name == "knowledge"
+    assert graph.get_all_asset_keys() == {GRIMOIRE, dg.AssetKey("spend")}
+    assert node.group_name == group
     assert node.owners == ["team:radiant"]
     assert len(node.description or "") > 100
-    assert checks == CHECKS
+    assert {key.name for key in graph.asset_check_keys} == ALL_CHECKS
 
 
 def test_every_check_says_what_a_failure_means() -> None:
     checks = list(DEFS.asset_checks or [])
     specs = [spec for check in checks for spec in check.check_specs]  # type: ignore[union-attr]
 
-    assert {spec.name for spec in specs} == CHECKS
+    assert {spec.name for spec in specs} == ALL_CHECKS
     assert all("A failure" in (spec.description or "") for spec in specs)
 
 
 def test_maintenance_runs_daily_and_the_sensors_run_without_being_switched_on() -> None:
-    (schedule,) = DEFS.schedules or []
+    schedules = list(DEFS.schedules or [])
     sensors = list(DEFS.sensors or [])
 
-    assert isinstance(schedule, dg.ScheduleDefinition)
-    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
-    assert schedule.cron_schedule == "17 3 * * *"
+    for schedule in schedules:
+        assert isinstance(schedule, dg.ScheduleDefinition)
+        assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+    assert [schedule.cron_schedule for schedule in schedules] == ["17 3 * * *", "23 0 * * *"]
     assert {sensor.name for sensor in sensors} == {
         "approval_sensor",
         "session_failure_sensor",
         "session_canceled_sensor",
         "stuck_session_sensor",
     }
-    for item in (schedule, *sensors):
+    for item in (*schedules, *sensors):
         assert item.description
     assert all(sensor.default_status is dg.DefaultSensorStatus.RUNNING for sensor in sensors)
 
