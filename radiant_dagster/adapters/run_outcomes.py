@@ -82,4 +82,6 @@ def _mark(
                 session_id=row["id"],
                 detail={"run_id": run_id},
             )
+    for row in rows:
+        ledger.book_ended(database, row["tenant_id"], row["id"])
     return rows

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from radiant_dagster.adapters import sessions, tenants
+from radiant_dagster.adapters import ledger, sessions, tenants
+from radiant_dagster.adapters.embeddings import paid_model
 from radiant_dagster.adapters.llm import LlmClient
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings
@@ -76,6 +77,7 @@ def prepare(
         settings.synthesis_model,
         settings.librarian_model,
         fallback_synthesis_model=settings.fallback_synthesis_model,
+        embedding_model=paid_model(settings),
     )
     return request, estimate
 
@@ -134,3 +136,4 @@ def store_session(
             offline_demo=settings.resolved_llm_transport == "offline",
             rerun_of=rerun_of,
         )
+        ledger.store_plan(cursor, tenant_id, session_id, estimate.calls)

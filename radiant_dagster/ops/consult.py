@@ -7,9 +7,11 @@ import dagster as dg
 from pydantic import Field
 
 from radiant_dagster.adapters import grimoire, sessions, tenants
+from radiant_dagster.adapters.metering import Meter
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.adapters.submission import prepare, store_session
+from radiant_dagster.domain.governor import CONSULT_CALL
 from radiant_dagster.domain.heuristics import select
 from radiant_dagster.engine.steps import Ref, ids, ref_of, session_op
 from radiant_dagster.errors import InvalidInput
@@ -126,7 +128,11 @@ def consult_grimoire(
         context.add_output_metadata({"offered": 0})
         return ref
     model = embeddings.model
-    vector = model.embed([row["prompt"]])[0]
+    meter = Meter(database.database, tenant_id, session_id)
+    try:
+        vector = meter.embed(model, CONSULT_CALL, [row["prompt"]])[0]
+    finally:  # a call that failed may be billed
+        meter.settle_now()
     with database.database.tenant_transaction(tenant_id) as cursor:
         floor = grimoire.floor_of(cursor, model.model_id) + policy.similarity_floor_raise
         candidates = grimoire.nearest(cursor, tenant_id, row["domain"], model.model_id, vector)

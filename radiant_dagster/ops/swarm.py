@@ -4,6 +4,8 @@ import dagster as dg
 
 from radiant_dagster.adapters import ledger, sessions
 from radiant_dagster.adapters.agents import ask_agent
+from radiant_dagster.adapters.metering import Meter, MeteredLlm
+from radiant_dagster.domain.governor import agent_call
 from radiant_dagster.domain.swarm import (
     AgentResult,
     gave_up,
@@ -14,14 +16,14 @@ from radiant_dagster.domain.swarm import (
 )
 from radiant_dagster.engine.cancellation import step_cancelled
 from radiant_dagster.engine.steps import Ref, ids, retry_model_call, session_op
-from radiant_dagster.errors import LlmUnavailable, QuorumNotReached
+from radiant_dagster.errors import BudgetExceeded, LlmUnavailable, PermanentError, QuorumNotReached
 from radiant_dagster.resources import DatabaseResource, ModelsResource
 
 
 @session_op(
     description="Check that every agent of the session is stored and reserve what the session may "
     "cost at most: agents, synthesis and Librarian together. Fails where the budget of the day or "
-    "the month does not hold it; nothing has been spent then.",
+    "the month, of the user or of a session does not hold it; nothing has been spent then.",
     tags={"radiant/phase": "prepare"},
 )
 def plan_agents(
@@ -77,40 +79,67 @@ def run_agent(
     """Ask one agent's model and store the answer."""
     tenant_id, session_id = ids(ref)
     agent_id: str = ref["agent_id"]
-    with database.database.tenant_transaction(tenant_id) as cursor:
-        call = sessions.begin_agent(cursor, tenant_id, session_id, agent_id, run_id=context.run_id)
-        if call is not None:
-            ledger.hold_for_session(cursor, tenant_id, session_id)
+    try:
+        with database.database.tenant_transaction(tenant_id) as cursor:
+            call = sessions.begin_agent(
+                cursor, tenant_id, session_id, agent_id, run_id=context.run_id
+            )
+    except BudgetExceeded as error:
+        if context.retry_number == 0:
+            raise
+        # The first try may be billed and there is no money for another: the others still count.
+        result = gave_up(agent_id, error.code, str(error))
+        with database.database.tenant_transaction(tenant_id) as cursor:
+            ledger.note_refusal(cursor, tenant_id, session_id, error)
+            sessions.finish_agent(cursor, tenant_id, session_id, result)
+        context.add_output_metadata({"status": result.status, "error_code": error.code})
+        return ref
     if call is None:
         context.add_output_metadata({"status": "success", "bought_before": True})
         return ref
+    meter = Meter(database.database, tenant_id, session_id)
+    client = MeteredLlm(
+        models.client,
+        meter,
+        agent_call(agent_id),
+        "agent",
+        agent_id=agent_id,
+        ticket=call.ticket,
+    )
     try:
         result = ask_agent(
-            models.client,
+            client,
             call,
             tenant_id,
             session_id,
             call_seconds=models.call_timeout_seconds,
             cancelled=step_cancelled(),
         )
-    except LlmUnavailable as error:
+    except (LlmUnavailable, PermanentError) as error:
+        client.give_back()  # out of time before it was sent
+        meter.settle_now()  # a failed try may be billed; recorded before it is made again
+        if not isinstance(error, LlmUnavailable):
+            raise
         retry_model_call(context, error, models.max_retries, within_seconds=call.remaining_seconds)
         result = gave_up(agent_id, error.code, str(error))
     with database.database.tenant_transaction(tenant_id) as cursor:
+        cost = meter.settle(cursor)
         offered = sessions.offered_from(call.session)
         sessions.finish_agent(cursor, tenant_id, session_id, result, offered)
-    context.add_output_metadata(_facts(result, call.agent["role"], call.agent["model"]))
+    context.add_output_metadata(_facts(result, call.agent["role"], call.agent["model"], cost))
     return ref
 
 
-def _facts(result: AgentResult, role: str, model: str) -> dict[str, str | int | float]:
+def _facts(
+    result: AgentResult, role: str, model: str, cost_micro_usd: int
+) -> dict[str, str | int | float]:
     return {
         "status": result.status,
         "role": role,
         "model": result.model_used or model,
         "latency_ms": result.latency_ms,
         "tokens": result.tokens_used,
-        "cost_usd": result.cost_micro_usd / 1e6,
+        "cost_usd": cost_micro_usd / 1e6,
         "heuristics_cited": len(result.cited),
         "error_code": result.error_code or "",
     }
