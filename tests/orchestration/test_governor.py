@@ -332,9 +332,10 @@ def test_every_failed_try_is_charged_by_whether_it_may_be_billed(
     attempts: dict[str, tuple[str, bool]],
 ) -> None:
     world.models.script(fault, agent="skeptic")
-    session_id = submit(world)
+    session_id = submit(world, require_approval=True)
 
     think(world, session_id, instance)
+    conclude(world, decide(world, "approved"), instance)
 
     row = session(world, session_id)
     lines = entries(world)
