@@ -130,14 +130,19 @@ class LlmRejected(PermanentError):
 
 
 class EmbeddingUnavailable(TransientError):
-    """The embedding model cannot be loaded or reached."""
+    """The embedding model cannot be loaded or reached.
+
+    Args:
+        billed: True where the provider may have charged for the call.
+    """
 
     code = "embedding_unavailable"
 
-    def __init__(self, model: str, reason: str) -> None:
+    def __init__(self, model: str, reason: str, *, billed: bool = False) -> None:
         super().__init__(
             f"Embedding model {model} cannot be used: {reason}. Check RADIANT_EMBEDDING_MODEL."
         )
+        self.billed = billed
 
 
 class CatoUnavailable(TransientError):
@@ -167,13 +172,18 @@ class InvalidInput(PermanentError):
 
 
 class ConfigurationError(PermanentError):
-    """A setting is missing, malformed or contradicts another."""
+    """A setting is missing, malformed or contradicts another.
+
+    Args:
+        billed: Found out by a paid call.
+    """
 
     code = "configuration"
 
-    def __init__(self, setting: str, problem: str, fix: str) -> None:
+    def __init__(self, setting: str, problem: str, fix: str, *, billed: bool = False) -> None:
         super().__init__(f"{setting}: {problem}. {fix}")
         self.setting = setting
+        self.billed = billed
 
 
 class ServerDied(PermanentError):
@@ -198,7 +208,13 @@ class ServerDied(PermanentError):
 
 
 class BudgetExceeded(PermanentError):
-    """The estimate does not fit what may be spent; nothing was."""
+    """The estimate does not fit what may be spent; nothing was.
+
+    Args:
+        scope: ``day``, ``month``, ``session``, ``user_day`` or ``user_month``.
+        user: Whose budget it is, '' where it is the tenant's or the session's.
+        resets_at: None for a session, whose budget stays used up.
+    """
 
     code = "budget_exceeded"
 
@@ -210,20 +226,32 @@ class BudgetExceeded(PermanentError):
         limit_micro_usd: int,
         spent_micro_usd: int,
         reserved_micro_usd: int,
-        resets_at: datetime,
+        resets_at: datetime | None,
+        user: str = "",
     ) -> None:
+        whose = f" of user {user!r}" if user else ""
+        command = f"radiant budget set {scope} USD" + (f" --user {user}" if user else "")
+        reset = (
+            "It does not reset"
+            if resets_at is None
+            else (f"It resets at {resets_at:%Y-%m-%d %H:%M %Z}")
+        )
+        wait = "" if resets_at is None else "Wait, use"
         super().__init__(
-            f"Budget of the {scope}: this needs up to ${needed_micro_usd / 1e6:.4f}, but of "
+            f"Budget of the {scope}{whose}: this needs up to ${needed_micro_usd / 1e6:.4f}, but of "
             f"${limit_micro_usd / 1e6:.4f} ${spent_micro_usd / 1e6:.4f} are spent and "
-            f"${reserved_micro_usd / 1e6:.4f} reserved. It resets at "
-            f"{resets_at:%Y-%m-%d %H:%M %Z}. Wait, use fewer agents, lower max_tokens or a "
-            f"cheaper model, or raise it with `radiant budget set {scope} USD`."
+            f"${reserved_micro_usd / 1e6:.4f} reserved. {reset}. {wait or 'Use'} fewer agents, "
+            f"lower max_tokens or a cheaper model, or raise it with `{command}`."
         )
         self.scope = scope
+        self.user = user
         self.needed_micro_usd = needed_micro_usd
         self.shortfall_micro_usd = (
             needed_micro_usd + spent_micro_usd + reserved_micro_usd - limit_micro_usd
         )
+        self.limit_micro_usd = limit_micro_usd
+        self.spent_micro_usd = spent_micro_usd
+        self.reserved_micro_usd = reserved_micro_usd
         self.resets_at = resets_at
 
 

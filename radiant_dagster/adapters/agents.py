@@ -18,7 +18,7 @@ from radiant_dagster.domain.shortening import (
     shortened,
 )
 from radiant_dagster.domain.swarm import AgentResult, SwarmTask, agent_messages, cited_numbers
-from radiant_dagster.errors import Cancelled, LlmRejected, LlmUnavailable
+from radiant_dagster.errors import LlmRejected, LlmUnavailable
 
 CONTEXT_WINDOW = "context_window"
 
@@ -44,7 +44,7 @@ def ask_agent(
         session_id: The session.
         call_seconds: Longest single call; the swarm's deadline may cut it shorter.
         toolbox: The tools of this process.
-        database: Records the tools' calls; paid rounds of a turn that breaks are charged there.
+        database: Records the tools' calls.
         cancelled: Asked while the call waits.
         on_text: Given the text while it is written, see `LlmClient.complete`.
 
@@ -113,13 +113,6 @@ def ask_agent(
             cost_micro_usd=spent.cost_micro_usd,
             calls=spent.calls + 1,
         )
-    except (LlmUnavailable, Cancelled):
-        if spent.cost_micro_usd:  # this try brings no result that could carry it
-            with database.tenant_transaction(tenant_id) as cursor:
-                sessions.charge_agent(
-                    cursor, tenant_id, session_id, agent.agent_id, spent.cost_micro_usd
-                )
-        raise
     result = AgentResult(
         agent.agent_id,
         "success",

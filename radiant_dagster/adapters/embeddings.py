@@ -13,13 +13,14 @@ import math
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from radiant_dagster.adapters.http_client import HttpClient, HttpFailure, process_client
 from radiant_dagster.adapters.price_settings import prices_from
 from radiant_dagster.adapters.settings import Settings
-from radiant_dagster.domain.governor import counted_characters
+from radiant_dagster.domain.governor import EMBEDDING_MAX_TOKENS, counted_characters
 from radiant_dagster.domain.price_list import CHECKED_IN, PriceTable
 from radiant_dagster.errors import ConfigurationError, EmbeddingUnavailable, InvalidInput
 
@@ -30,7 +31,6 @@ MINILM_MAX_TOKENS = 256  # word pieces the model was trained with (its model car
 BATCH = 64
 THREADS = 2
 REMOTE_TIMEOUT_SECONDS = 30.0
-REMOTE_MAX_TOKENS = 8_000  # OpenAI's embedding models read 8,191
 
 # Least similarity that counts as "the same kind of question", where no calibration exists yet.
 # MiniLM: measured on CLINC150 with five examples an intent, precision .80, recall .73, and 13 % of
@@ -180,6 +180,18 @@ class MiniLmEmbeddings:
 Send = Callable[[list[str]], Mapping[str, Any]]
 
 
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Vectors, and what the provider counted.
+
+    Args:
+        prompt_tokens: None where it told no usage.
+    """
+
+    vectors: list[list[float]]
+    prompt_tokens: int | None
+
+
 class LiteLlmEmbeddings:
     """Any embedding model behind LiteLLM: through a proxy by plain HTTP, else by the SDK.
 
@@ -218,19 +230,32 @@ class LiteLlmEmbeddings:
             )
         self.model_id = model
         self.dimensions = known
+        self.prices = prices
         self._base_url = base_url and base_url.rstrip("/").removesuffix("/v1") + "/v1"
         self._authorization = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._client = client or process_client()
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """See `EmbeddingModel.embed`."""
+        return self.embed_billed(texts).vectors
+
+    def embed_billed(self, texts: Sequence[str]) -> Embedded:
+        """Embed texts like `embed` and return what it cost as well.
+
+        Raises:
+            EmbeddingUnavailable, ConfigurationError: Say whether the call may be billed.
+        """
         _refuse_empty(texts)
         send = self._by_http if self._base_url else self._by_sdk
         vectors: list[list[float]] = []
+        tokens: list[int | None] = []
         for start in range(0, len(texts), BATCH):
             part = [_cut(text) for text in texts[start : start + BATCH]]
-            vectors += self._vectors(send(part), len(part))
-        return vectors
+            reply = send(part)
+            vectors += self._vectors(reply, len(part))
+            tokens.append(_prompt_tokens(reply))
+        known = [count for count in tokens if count is not None]
+        return Embedded(vectors, sum(known) if len(known) == len(tokens) else None)
 
     def embed_one(self, text: str) -> list[float]:
         """See `EmbeddingModel.embed_one`."""
@@ -247,7 +272,9 @@ class LiteLlmEmbeddings:
                 timeout_seconds=REMOTE_TIMEOUT_SECONDS,
             )
         except HttpFailure as failure:
-            raise EmbeddingUnavailable(self.model_id, f"no reply ({failure.kind})") from None
+            raise EmbeddingUnavailable(
+                self.model_id, f"no reply ({failure.kind})", billed=failure.kind != "connect"
+            ) from None
         if reply.status != 200:
             raise self._failure(reply.status, reply.body[:2000].decode("utf-8", "replace"))
         try:
@@ -255,7 +282,7 @@ class LiteLlmEmbeddings:
         except ValueError:
             value = None
         if not isinstance(value, Mapping):
-            raise EmbeddingUnavailable(self.model_id, "the reply is not JSON")
+            raise EmbeddingUnavailable(self.model_id, "the reply is not JSON", billed=True)
         return cast("Mapping[str, Any]", value)
 
     def _failure(self, status: int, hint: str) -> ConfigurationError | EmbeddingUnavailable:
@@ -269,7 +296,7 @@ class LiteLlmEmbeddings:
                 f"the gateway does not embed with {self.model_id!r}",
                 "Name an embedding model it serves.",
             )
-        return EmbeddingUnavailable(self.model_id, f"HTTP {status}")
+        return EmbeddingUnavailable(self.model_id, f"HTTP {status}", billed=status != 429)
 
     def _by_sdk(self, texts: list[str]) -> Mapping[str, Any]:
         from radiant_dagster.adapters.llm_sdk import load_litellm
@@ -285,7 +312,7 @@ class LiteLlmEmbeddings:
                 )
             return cast("Mapping[str, Any]", reply.model_dump())
         except TimeoutError:
-            raise EmbeddingUnavailable(self.model_id, "no reply (timeout)") from None
+            raise EmbeddingUnavailable(self.model_id, "no reply (timeout)", billed=True) from None
         except Exception as error:  # noqa: BLE001 - LiteLLM raises classes of ten libraries
             status = getattr(error, "status_code", None)
         # Outside the handler, so that the original, which quotes the texts, is not chained.
@@ -296,10 +323,12 @@ class LiteLlmEmbeddings:
             items = sorted(reply["data"], key=lambda item: int(item["index"]))
             vectors = [[float(number) for number in item["embedding"]] for item in items]
         except (KeyError, TypeError, ValueError):
-            raise EmbeddingUnavailable(self.model_id, "the reply has no embeddings") from None
+            raise EmbeddingUnavailable(
+                self.model_id, "the reply has no embeddings", billed=True
+            ) from None
         if len(vectors) != wanted:
             raise EmbeddingUnavailable(
-                self.model_id, f"{len(vectors)} vectors came for {wanted} texts"
+                self.model_id, f"{len(vectors)} vectors came for {wanted} texts", billed=True
             )
         return [self._unit(vector) for vector in vectors]
 
@@ -309,18 +338,35 @@ class LiteLlmEmbeddings:
                 "RADIANT_EMBEDDING_MODEL",
                 f"{self.model_id} returned {len(vector)} numbers instead of {self.dimensions}",
                 "Check which model the gateway maps this name to.",
+                billed=True,
             )
         norm = math.sqrt(math.fsum(number * number for number in vector))
         if not norm or not math.isfinite(norm):
-            raise EmbeddingUnavailable(self.model_id, "a vector is zero or not finite")
+            raise EmbeddingUnavailable(self.model_id, "a vector is zero or not finite", billed=True)
         return [number / norm for number in vector]
+
+
+def _prompt_tokens(reply: Mapping[str, Any]) -> int | None:
+    usage: Any = reply.get("usage")
+    tokens = (
+        cast("Mapping[str, Any]", usage).get("prompt_tokens")
+        if isinstance(usage, Mapping)
+        else None
+    )
+    return tokens if isinstance(tokens, int) and tokens > 0 else None
 
 
 def _cut(text: str) -> str:
     """Shorten a text to what the model surely reads, by the governor's token bound."""
-    while (counted := counted_characters(text)) > 2 * REMOTE_MAX_TOKENS:
-        text = text[: max(1, len(text) * 2 * REMOTE_MAX_TOKENS // counted)]
+    while (counted := counted_characters(text)) > 2 * EMBEDDING_MAX_TOKENS:
+        text = text[: max(1, len(text) * 2 * EMBEDDING_MAX_TOKENS // counted)]
     return text
+
+
+def paid_model(settings: Settings) -> str | None:
+    """Return the embedding model whose calls cost money, None where it runs on this machine."""
+    own = settings.embedding_model in (MINILM_SETTING, MINILM_ID)
+    return None if own else settings.embedding_model
 
 
 def build_embeddings(settings: Settings) -> EmbeddingModel:
@@ -329,7 +375,7 @@ def build_embeddings(settings: Settings) -> EmbeddingModel:
     Raises:
         ConfigurationError: The model's vector length is not known.
     """
-    if settings.embedding_model in (MINILM_SETTING, MINILM_ID):
+    if paid_model(settings) is None:
         return MiniLmEmbeddings()
     key = settings.litellm_api_key
     return LiteLlmEmbeddings(

@@ -4,14 +4,13 @@ from collections.abc import Callable
 from uuid import UUID
 
 from radiant_dagster.adapters import grimoire, tenants
-from radiant_dagster.adapters.embeddings import EmbeddingModel
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.domain.heuristics import Offered, select
 
 
 def look_up(
     database: Database,
-    embeddings: Callable[[], EmbeddingModel],
+    embed: Callable[[str], tuple[str, list[float]]],
     tenant_id: UUID,
     domain: str,
     text: str,
@@ -19,7 +18,8 @@ def look_up(
     """Return at most five active heuristics of a tenant and domain that fit a text. Reads only.
 
     Args:
-        embeddings: Asked for the model only where there is something to compare with.
+        embed: Returns the id of the embedding model and the vector of a text. Called only where
+            there is something to compare with.
 
     Raises:
         EmbeddingUnavailable: The text cannot be embedded now.
@@ -29,9 +29,8 @@ def look_up(
         anything = grimoire.has_active(cursor, tenant_id, domain)
     if not anything:
         return ()
-    model = embeddings()
-    vector = model.embed([text])[0]
+    model_id, vector = embed(text)
     with database.tenant_transaction(tenant_id) as cursor:
-        floor = grimoire.floor_of(cursor, model.model_id) + policy.similarity_floor_raise
-        candidates = grimoire.nearest(cursor, tenant_id, domain, model.model_id, vector)
+        floor = grimoire.floor_of(cursor, model_id) + policy.similarity_floor_raise
+        candidates = grimoire.nearest(cursor, tenant_id, domain, model_id, vector)
     return select(candidates, floor=min(floor, 1.0))

@@ -1,316 +1,376 @@
-"""The Governor's ledger in Postgres: hold money, then settle, release or expire it.
+"""The Governor's ledger in Postgres: money is held for every paid call before it is made.
 
-One reservation covers a whole session, all its agents, the synthesis and the Librarian, so that
-the agents cannot eat the money for the answer, and a tenant's accounts are locked twice a session
-instead of twice a call. It is taken before the first call and closed by whatever ends the session.
+    held -> settled | released | expired        then booked: the accounts move reserved -> spent
 
-Locks are taken in one order everywhere: session, accounts by scope and period, reservation.
+One row an attempt, all rows of a session held in one batch, so that agents cannot eat the money for
+the answer. A call begins on its row (`begin_call`) in a transaction that is durable before anything
+is sent, and is settled on its row alone; the accounts are locked where rows are held and booked.
+
+    what happened to the call                      its row
+    answered                                       settled with the bill
+    may be billed (time-out, 5xx, crash)           settled or expired with the estimate, marked so
+    surely unbilled (429, no connection, 4xx)      held for the next try, released at the end
+    never begun                                    released at the end
+
+`audit` checks what has to hold at any moment: an account's reserved amount is the estimates of the
+rows that are not booked, its spent amount the charges of those that are. The locked parts are
+functions in 0002_create_ledger.sql, which also names the order of locks.
 """
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from radiant_dagster.adapters import audit
+from radiant_dagster.adapters import audit as audit_trail
 from radiant_dagster.adapters.postgres import Cursor, Database
-from radiant_dagster.domain.governor import (
-    EXPIRY_MARGIN_SECONDS,
-    SCOPES,
-    Account,
-    Standing,
-    expired,
-    movement,
-    period_key,
-    require_fits,
-    settled,
-    share_cost,
-)
-from radiant_dagster.errors import BudgetMissing, Cancelled, SessionNotFound
+from radiant_dagster.domain.governor import EXPIRY_MARGIN_SECONDS, PlannedCall, resets_at
+from radiant_dagster.errors import BudgetExceeded, BudgetMissing, Cancelled, SessionNotFound
 
 SWEEP_LIMIT = 100
 
-NOW = "select clock_timestamp() as now"
-OPEN_ACCOUNTS = """
-    insert into radiant.budget_account (tenant_id, scope, period_key, limit_micro_usd)
-    select b.tenant_id, b.scope, p.period_key, b.limit_micro_usd
-    from radiant.budget b
-    join jsonb_each_text(%s) p (scope, period_key) on p.scope = b.scope
-    where b.tenant_id = %s order by b.scope on conflict do nothing
-"""
-LOCK_ACCOUNTS = """
-    select scope, period_key, limit_micro_usd, reserved_micro_usd, spent_micro_usd
-    from radiant.budget_account where tenant_id = %s and (scope, period_key) in %s
-    order by scope, period_key for no key update
-"""
-KNOWN = "select 1 from radiant.reservation where tenant_id = %s and attempt_key = %s"
-RESERVE = """
-    with held as (
-        insert into radiant.reservation (tenant_id, session_id, attempt_key, accounts, model,
-            purpose, estimate_micro_usd, expires_at)
-        values (%(tenant)s, %(session)s, %(key)s, %(accounts)s, %(model)s, %(purpose)s,
-            %(needed)s, clock_timestamp() + make_interval(secs => %(lifetime)s)))
-    update radiant.budget_account set reserved_micro_usd = reserved_micro_usd + %(needed)s
-    where tenant_id = %(tenant)s and (scope, period_key) in %(periods)s
-"""
-ACCOUNTS_OF_SESSION = """
-    select accounts from radiant.reservation where tenant_id = %s and session_id = %s
-"""
-ACCOUNTS_OF_KEY = """
-    select accounts from radiant.reservation where tenant_id = %s and attempt_key = %s
-"""
-RESERVATIONS_OF_SESSION = """
-    select id, accounts, state, estimate_micro_usd, coalesce(actual_micro_usd, 0) as actual
-    from radiant.reservation where tenant_id = %s and session_id = %s
-    order by created_at, id for no key update
-"""
-RESERVATION_OF_KEY = """
-    select id, accounts, state, estimate_micro_usd, coalesce(actual_micro_usd, 0) as actual
-    from radiant.reservation where tenant_id = %s and attempt_key = %s for no key update
-"""
-CLOSE = """
-    with closed as (
-        update radiant.reservation
-        set state = %(state)s, actual_micro_usd = %(actual)s, closed_at = clock_timestamp()
-        where tenant_id = %(tenant)s and id = %(id)s)
-    update radiant.budget_account
-    set reserved_micro_usd = reserved_micro_usd + %(reserved)s,
-        spent_micro_usd = spent_micro_usd + %(spent)s
-    where tenant_id = %(tenant)s and (scope, period_key) in %(periods)s
-"""
-OVERDUE = """
-    select tenant_id, session_id, attempt_key from radiant.reservation
-    where state = 'held' and expires_at <= clock_timestamp() order by expires_at limit %s
-"""
-HELD_FOR_SESSION = """
-    select 1 from radiant.reservation where tenant_id = %s and session_id = %s and state = 'held'
-"""
-# What a re-execution may still cost: answers that were bought are not bought again, and none cost
-# more than its part of the estimate.
+SET_PLAN = "update radiant.session set cost_plan = %s where tenant_id = %s and id = %s"
+# A review may be escalated once, which gives it its time again.
 SESSION_TO_HOLD = """
-    select s.status, p.swarm_seconds, p.deadline_seconds,
-        greatest(0, s.estimated_micro_usd - (
-            select coalesce(sum(a.cost_micro_usd), 0) from radiant.agent_run a
-            where a.tenant_id = s.tenant_id and a.session_id = s.id and a.status = 'success')
-        )::bigint as needed,
-        (select coalesce(string_agg(distinct a.model, ',' order by a.model), '')
-         from radiant.agent_run a where a.tenant_id = s.tenant_id and a.session_id = s.id) as models
+    select set_config('synchronous_commit', 'off', true), s.status, s.user_id, s.cost_plan,
+        s.draft is not null as drafted, p.swarm_seconds + 2 * p.deadline_seconds as seconds,
+        array(select 'agent:' || a.agent_id from radiant.agent_run a where a.tenant_id = s.tenant_id
+              and a.session_id = s.id and a.status = 'success') as answered,
+        array(select r.call from radiant.reservation r where r.tenant_id = s.tenant_id
+              and r.session_id = s.id and r.purpose = 'embedding' and r.state = 'settled'
+              and not r.actual_is_estimated) as embedded
     from radiant.session s
     join radiant.domain_policy p on p.tenant_id = s.tenant_id and p.name = s.domain
-    where s.tenant_id = %s and s.id = %s for no key update of s
+    where s.tenant_id = %s and s.id = %s for share of s
 """
-COUNT_OF_SESSION = """
-    select count(*) as all, count(*) filter (where state = 'held') as held
-    from radiant.reservation where tenant_id = %s and session_id = %s
+RESERVE = "select radiant.ledger_reserve(%s, %s, %s, %s, %s, %s) as result"
+# Durable whatever the transaction did before: money may be spent as soon as it is committed.
+BEGIN = """
+    with durable as (select set_config('synchronous_commit', 'on', true))
+    update radiant.reservation r
+    set begun_at = clock_timestamp(), begun_by = %(by)s, model = coalesce(%(model)s, r.model)
+    from durable
+    where r.tenant_id = %(tenant)s and r.session_id = %(session)s and r.call = %(call)s
+      and r.attempt = (
+        select h.attempt from radiant.reservation h where h.tenant_id = %(tenant)s
+            and h.session_id = %(session)s and h.call = %(call)s and h.state = 'held'
+            and h.begun_at is null and h.estimate_micro_usd >= %(needed)s
+            and exists (select from radiant.session s where s.tenant_id = %(tenant)s
+                and s.id = %(session)s and s.status <> 'cancelled')
+            and not exists (select from radiant.reservation b where b.tenant_id = %(tenant)s
+                and b.session_id = %(session)s and b.begun_by = %(by)s)
+        order by h.attempt limit 1 for update)
+    returning r.attempt
 """
-COST_OF_SESSION = "select cost_micro_usd from radiant.session where tenant_id = %s and id = %s"
-
-Periods = tuple[tuple[str, str], ...]
-"""Scope and period of each account, in the order of locking."""
+BASIS = """
+    select s.status, s.user_id, s.cost_plan, p.swarm_seconds + 2 * p.deadline_seconds as seconds
+    from radiant.session s
+    join radiant.domain_policy p on p.tenant_id = s.tenant_id and p.name = s.domain
+    where s.tenant_id = %s and s.id = %s
+"""
+BEGUN = """
+    select call, attempt from radiant.reservation
+    where tenant_id = %s and session_id = %s and begun_by = %s
+"""
+SETTLE = "select radiant.ledger_settle(%s, %s, %s, %s, %s, %s, %s) as charged"
+CLOSE = "select radiant.ledger_close(%s, %s, %s) as charged"
+# Booking may be lost in a power cut: it is whole or not there, and the sweep does it again.
+BOOK = """
+    select set_config('synchronous_commit', 'off', true), radiant.ledger_book(%s, %s) as booked
+"""
+OVERDUE = """
+    select tenant_id, session_id, min(expires_at) as since from radiant.reservation
+    where booked_at is null and expires_at <= clock_timestamp()
+    group by 1, 2 order by since limit %s
+"""
+NOTE_REFUSAL = """
+    insert into radiant.budget_refusal (tenant_id, session_id, scope, user_id, needed_micro_usd)
+    values (%s, %s, %s, %s, %s)
+"""
+AUDIT = """
+    with sums as (
+        select k.scope, k.user_id, k.period_key,
+            sum(r.estimate_micro_usd) filter (where r.booked_at is null) as held,
+            sum(r.actual_micro_usd) filter (where r.booked_at is not null) as charged
+        from radiant.reservation r, radiant.ledger_accounts(r.session_id, r.user_id, r.held_on) k
+        where r.tenant_id = %(tenant)s group by 1, 2, 3)
+    select scope, user_id, period_key,
+        coalesce(a.reserved_micro_usd, 0)::bigint as reserved_micro_usd,
+        coalesce(a.spent_micro_usd, 0)::bigint as spent_micro_usd,
+        coalesce(s.held, 0)::bigint as held_micro_usd,
+        coalesce(s.charged, 0)::bigint as charged_micro_usd
+    from (select * from radiant.budget_account where tenant_id = %(tenant)s) a
+    full join sums s using (scope, user_id, period_key)
+    where (coalesce(a.reserved_micro_usd, 0), coalesce(a.spent_micro_usd, 0))
+        <> (coalesce(s.held, 0), coalesce(s.charged, 0))
+    order by 1, 2, 3
+"""
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """What a reservation is asked for.
-
-    Args:
-        session_id: The session it is spent on.
-        attempt_key: Asked for twice under one key, it is held once.
-        needed_micro_usd: The most it can cost.
-        purpose: ``session``, or ``session_rest`` for a re-execution.
-        model: Models that may be called, with commas.
-        lifetime_seconds: After it, the sweep charges the whole amount.
-    """
+class Ticket:
+    """An attempt that money is held for; what settles it."""
 
     session_id: UUID
-    attempt_key: str
-    needed_micro_usd: int
-    purpose: str
-    model: str
-    lifetime_seconds: float
+    call: str
+    attempt: int
+
+    @property
+    def attempt_key(self) -> str:
+        """The attempt's name in the ledger."""
+        return f"{self.session_id}:{self.call}:{self.attempt}"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """An account that does not equal its reservations."""
+
+    scope: str
+    user_id: str
+    period_key: str
+    reserved_micro_usd: int
+    spent_micro_usd: int
+    held_micro_usd: int
+    charged_micro_usd: int
+
+
+def store_plan(
+    cursor: Cursor, tenant_id: UUID, session_id: UUID, calls: Sequence[PlannedCall]
+) -> None:
+    """Store which calls a session will make; `hold_for_session` holds money for them."""
+    cursor.execute(SET_PLAN, (json.dumps([asdict(call) for call in calls]), tenant_id, session_id))
 
 
 def hold_for_session(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> int:
-    """Make sure that money is held for what a session may still cost.
+    """Hold money for all calls that a session still has to make, in one batch, or for none.
 
-    Every step that pays calls this first; all but the first find the session's reservation. After
-    a failure that one is settled, so a re-execution, from whichever step, holds a new one.
+    A call that holds some already is left out, so repeating this holds nothing more. A re-execution
+    holds what is left: answers that are there are not bought again.
+
+    The transaction does not wait for the disk (`synchronous_commit = off`), so that a busy tenant's
+    accounts are free again at once. That risks no money: nothing is sent before `begin_call`, whose
+    commit is durable and later in the same log, so it takes this one to the disk with it. A crash
+    before that loses a reservation that nobody has spent from. Nothing that has to survive a crash
+    by itself belongs into the same transaction.
 
     Returns:
-        Micro-USD that were reserved now, 0 where the session held some already.
+        Micro-USD that were held now.
 
     Raises:
-        BudgetExceeded, BudgetMissing: The tenant may not spend that much.
+        BudgetExceeded: It does not fit the tenant's, the user's or the session's budget.
+        BudgetMissing: The tenant has no limit in a scope.
         Cancelled: Nothing may be spent on a cancelled session.
         SessionNotFound: Unknown, or another tenant's.
     """
-    cursor.execute(HELD_FOR_SESSION, (tenant_id, session_id))
-    if cursor.fetchone() is not None:
-        return 0
     cursor.execute(SESSION_TO_HOLD, (tenant_id, session_id))
-    session = cursor.fetchone()
-    if session is None:
+    row = _running(cursor.fetchone(), session_id)
+    bought = {*row["answered"], *row["embedded"], *(["synthesis"] if row["drafted"] else [])}
+    calls = [call for call in row["cost_plan"] if call["call"] not in bought]
+    return _reserve(cursor, tenant_id, session_id, row, calls, None) if calls else 0
+
+
+def begin_call(
+    cursor: Cursor,
+    tenant_id: UUID,
+    session_id: UUID,
+    call: PlannedCall | str,
+    *,
+    begun_by: UUID,
+) -> Ticket:
+    """Take the money held for a call, right before it is made; commit before sending anything.
+
+    Where nothing is held any more (an attempt before it may have been billed, a re-execution, a
+    draft written anew), or too little, more is reserved under the next attempt number.
+
+    Args:
+        call: Name of a planned call, or the call with what it can cost as it will be sent.
+        begun_by: A new id for each attempt; the same one again gets the same row.
+
+    Raises:
+        BudgetExceeded, BudgetMissing: Nothing is held and no more fits.
+        Cancelled: Nothing may be spent on a cancelled session.
+        SessionNotFound: Unknown, or another tenant's.
+    """
+    known = None if isinstance(call, str) else call
+    name = call if isinstance(call, str) else call.call
+    values = {
+        "tenant": tenant_id,
+        "session": session_id,
+        "call": name,
+        "by": begun_by,
+        "model": known and known.model,
+        "needed": known.estimate if known else 0,
+    }
+    cursor.execute(BEGIN, values)
+    taken = cursor.fetchone()
+    if taken is not None:
+        return Ticket(session_id, name, taken["attempt"])
+    cursor.execute(BASIS, (tenant_id, session_id))
+    row = _running(cursor.fetchone(), session_id)
+    planned = asdict(known) if known else next(c for c in row["cost_plan"] if c["call"] == name)
+    _reserve(cursor, tenant_id, session_id, row, [{**planned, "times": 1}], begun_by)
+    cursor.execute(BEGUN, (tenant_id, session_id, begun_by))
+    begun: Any = cursor.fetchone()
+    return Ticket(session_id, begun["call"], begun["attempt"])
+
+
+def _running(row: Mapping[str, Any] | None, session_id: UUID) -> Mapping[str, Any]:
+    if row is None:
         raise SessionNotFound(session_id)
-    if session["status"] == "cancelled":
+    if row["status"] == "cancelled":
         raise Cancelled(f"Session {session_id}")
-    # Its agents begin side by side: all but one waited for the session's row above.
-    cursor.execute(COUNT_OF_SESSION, (tenant_id, session_id))
-    count: Any = cursor.fetchone()
-    if count["held"]:
-        return 0
-    claim = Claim(
-        session_id,
-        f"{session_id}:{count['all'] + 1}",
-        session["needed"],
-        "session_rest" if count["all"] else "session",
-        session["models"],
-        # A review may be escalated once, which gives it its time again.
-        session["swarm_seconds"] + 2 * session["deadline_seconds"] + EXPIRY_MARGIN_SECONDS,
+    return row
+
+
+def _reserve(
+    cursor: Cursor,
+    tenant_id: UUID,
+    session_id: UUID,
+    row: Mapping[str, Any],
+    calls: Sequence[Mapping[str, Any]],
+    begun_by: UUID | None,
+) -> int:
+    lifetime = row["seconds"] + EXPIRY_MARGIN_SECONDS
+    values = (tenant_id, session_id, row["user_id"], lifetime, json.dumps(calls), begun_by)
+    cursor.execute(RESERVE, values)
+    answer: Any = cursor.fetchone()
+    refused = answer["result"].get("refused")
+    if refused is None:
+        return answer["result"]["held"]
+    if refused["limit"] is None:
+        raise BudgetMissing(refused["scope"])
+    raise BudgetExceeded(
+        refused["scope"],
+        user=refused["user_id"],
+        needed_micro_usd=refused["needed"],
+        limit_micro_usd=refused["limit"],
+        spent_micro_usd=refused["spent"],
+        reserved_micro_usd=refused["reserved"],
+        resets_at=resets_at(refused["scope"], datetime.fromisoformat(refused["at"])),
     )
-    return claim.needed_micro_usd if reserve(cursor, tenant_id, claim) else 0
+
+
+def settle_call(
+    cursor: Cursor,
+    tenant_id: UUID,
+    ticket: Ticket,
+    actual_micro_usd: int | None,
+    *,
+    estimated: bool = False,
+) -> int:
+    """Charge an attempt in the transaction that stores its result; only its own row is locked.
+
+    The session's and the agent's cost move with it. One that was booked meanwhile, because its
+    session ended or was swept, corrects the accounts.
+
+    Args:
+        actual_micro_usd: The bill; None where it may have been billed and no bill came, which
+            charges the estimate.
+        estimated: The bill is an upper bound, since the provider told no usage.
+
+    Returns:
+        Micro-USD that are charged.
+    """
+    return _settle(cursor, tenant_id, ticket, actual_micro_usd, estimated, unbilled=False)
+
+
+def return_call(cursor: Cursor, tenant_id: UUID, ticket: Ticket) -> None:
+    """Keep the money of an attempt that surely cost nothing for the next try."""
+    _settle(cursor, tenant_id, ticket, None, estimated=False, unbilled=True)
+
+
+def _settle(
+    cursor: Cursor,
+    tenant_id: UUID,
+    ticket: Ticket,
+    actual: int | None,
+    estimated: bool,
+    *,
+    unbilled: bool,
+) -> int:
+    key = (tenant_id, ticket.session_id, ticket.call, ticket.attempt)
+    cursor.execute(SETTLE, (*key, actual, estimated, unbilled))
+    row: Any = cursor.fetchone()
+    return row["charged"] or 0
 
 
 def settle_session(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> None:
-    """Charge an ended session's reservations with what it cost, and give back the rest.
+    """Close what an ended session holds, in the transaction that ends it.
 
-    Safe to repeat: a call that was in flight when the session ended is charged by the next one, and
-    what the sweep charged too much is given back.
+    Calls that never began are released; calls that may be under way are charged their estimate,
+    which their own settling corrects. The accounts are not locked: `book` moves them.
     """
-    cursor.execute(ACCOUNTS_OF_SESSION, (tenant_id, session_id))
-    found = cursor.fetchall()
-    if not found:  # it failed, or was cancelled, before it could spend anything
-        return
-    _lock(cursor, tenant_id, _periods(row["accounts"] for row in found))
-    cursor.execute(RESERVATIONS_OF_SESSION, (tenant_id, session_id))
-    rows = cursor.fetchall()
-    cursor.execute(COST_OF_SESSION, (tenant_id, session_id))
-    session: Any = cursor.fetchone()
-    standings = [_standing(row) for row in rows]
-    shares = share_cost(session["cost_micro_usd"], standings)
-    for row, standing, share in zip(rows, standings, shares, strict=True):
-        _change(cursor, tenant_id, row, standing, settled(standing, share))
+    cursor.execute(CLOSE, (tenant_id, session_id, False))
 
 
-def reserve(cursor: Cursor, tenant_id: UUID, claim: Claim) -> bool:
-    """Hold an amount in the tenant's accounts of today and of this month together.
+def book(database: Database, tenant_id: UUID, session_id: UUID) -> int:
+    """Move what is closed from reserved to spent, in a transaction of its own.
+
+    Called after a session's end and where its first run stops for a review. Left out, by a crash,
+    the accounts hold too much until the sweep: nothing can be overspent meanwhile.
 
     Returns:
-        False where the key is known, so nothing more was held.
-
-    Raises:
-        BudgetExceeded, BudgetMissing: It does not fit, or the tenant has no budget.
+        How many reservations were booked.
     """
-    cursor.execute(NOW)
-    clock: Any = cursor.fetchone()
-    now: datetime = clock["now"]
-    accounts = {scope: period_key(scope, now) for scope in SCOPES}
-    periods = _periods([accounts])
-    locked = _lock(cursor, tenant_id, periods)
-    if len(locked) < len(SCOPES):  # the first of the day or the month
-        cursor.execute(OPEN_ACCOUNTS, (json.dumps(accounts), tenant_id))
-        locked = _lock(cursor, tenant_id, periods)
-    cursor.execute(KNOWN, (tenant_id, claim.attempt_key))
-    if cursor.fetchone() is not None:
-        return False
-    missing = set(SCOPES) - {account.scope for account in locked}
-    if missing:
-        raise BudgetMissing(min(missing))
-    require_fits(locked, claim.needed_micro_usd, now)
-    values = {
-        "tenant": tenant_id,
-        "session": claim.session_id,
-        "key": claim.attempt_key,
-        "accounts": json.dumps(accounts),
-        "model": claim.model,
-        "purpose": claim.purpose,
-        "needed": claim.needed_micro_usd,
-        "lifetime": claim.lifetime_seconds,
-        "periods": periods,
-    }
-    cursor.execute(RESERVE, values)
-    return True
+    with database.tenant_transaction(tenant_id) as cursor:
+        return _book(cursor, tenant_id, session_id)
 
 
-def settle(cursor: Cursor, tenant_id: UUID, attempt_key: str, actual_micro_usd: int) -> bool:
-    """Charge a reservation with what was really spent; 0 releases it.
-
-    A second settle, or one after the sweep, corrects what was charged before.
-
-    Returns:
-        Whether anything changed.
-    """
-    return _close(cursor, tenant_id, attempt_key, actual_micro_usd)
+def _book(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> int:
+    cursor.execute(BOOK, (tenant_id, session_id))
+    row: Any = cursor.fetchone()
+    return row["booked"]
 
 
 def sweep(database: Database, *, limit: int = SWEEP_LIMIT) -> int:
-    """Charge what nobody settled in time with its estimate, over all tenants.
+    """Close what is overdue and book what is closed, over all tenants.
 
     Returns:
-        How many reservations expired.
+        How many calls were charged their estimate because no bill came.
     """
     with database.system_transaction("radiant_dispatch") as cursor:
         cursor.execute(OVERDUE, (limit,))
         overdue = cursor.fetchall()
     count = 0
-    for (
-        row
-    ) in overdue:  # one transaction each: the accounts of two tenants are never locked at once
+    for row in overdue:
+        key = (row["tenant_id"], row["session_id"])
+        # Closing locks the session, booking the accounts: never both at once.
         with database.system_transaction("radiant_dispatch") as cursor:
-            if _close(cursor, row["tenant_id"], row["attempt_key"], None):
-                count += 1
-                audit.record(
+            cursor.execute(CLOSE, (*key, True))
+            closed: Any = cursor.fetchone()
+            if closed["charged"]:
+                count += closed["charged"]
+                audit_trail.record(
                     cursor,
                     row["tenant_id"],
                     actor="system:governor",
                     action="reservation.expired",
                     session_id=row["session_id"],
+                    detail={"calls": closed["charged"]},
                 )
+        with database.system_transaction("radiant_dispatch") as cursor:
+            _book(cursor, *key)
     return count
 
 
-def _close(cursor: Cursor, tenant_id: UUID, attempt_key: str, actual: int | None) -> bool:
-    """Settle a reservation, or expire it where no actual amount is known."""
-    cursor.execute(ACCOUNTS_OF_KEY, (tenant_id, attempt_key))
-    found = cursor.fetchone()
-    if found is None:
-        return False
-    _lock(cursor, tenant_id, _periods([found["accounts"]]))
-    cursor.execute(RESERVATION_OF_KEY, (tenant_id, attempt_key))
-    row: Any = cursor.fetchone()
-    before = _standing(row)
-    after = expired(before) if actual is None else settled(before, actual)
-    return _change(cursor, tenant_id, row, before, after)
+def book_ended(database: Database, tenant_id: UUID, session_id: UUID) -> None:
+    """Do what `book` does, for the sensors, which act for no tenant."""
+    with database.system_transaction("radiant_dispatch") as cursor:
+        _book(cursor, tenant_id, session_id)
 
 
-def _change(
-    cursor: Cursor, tenant_id: UUID, row: dict[str, Any], before: Standing, after: Standing
-) -> bool:
-    if after == before:
-        return False
-    reserved, spent = movement(before, after)
-    values = {
-        "tenant": tenant_id,
-        "id": row["id"],
-        "state": after.state,
-        "actual": after.actual_micro_usd,
-        "reserved": reserved,
-        "spent": spent,
-        "periods": _periods([row["accounts"]]),
-    }
-    cursor.execute(CLOSE, values)
-    return True
+def note_refusal(
+    cursor: Cursor, tenant_id: UUID, session_id: UUID, error: BudgetExceeded | BudgetMissing
+) -> None:
+    """Count a refusal. By whoever handles the error: raising it undid its own transaction."""
+    if isinstance(error, BudgetExceeded):
+        values = (tenant_id, session_id, error.scope, error.user, error.needed_micro_usd)
+        cursor.execute(NOTE_REFUSAL, values)
 
 
-def _periods(accounts: Iterable[dict[str, str]]) -> Periods:
-    return tuple(sorted({pair for item in accounts for pair in item.items()}))
-
-
-def _lock(cursor: Cursor, tenant_id: UUID, periods: Periods) -> Sequence[Account]:
-    cursor.execute(LOCK_ACCOUNTS, (tenant_id, periods))
-    return [Account(**row) for row in cursor.fetchall()]
-
-
-def _standing(row: dict[str, Any]) -> Standing:
-    return Standing(row["state"], row["estimate_micro_usd"], row["actual"])
+def audit(cursor: Cursor, tenant_id: UUID) -> list[Difference]:
+    """Return the accounts that do not equal their reservations; none means the ledger is right."""
+    cursor.execute(AUDIT, {"tenant": tenant_id})
+    return [Difference(**row) for row in cursor.fetchall()]

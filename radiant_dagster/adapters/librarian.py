@@ -15,8 +15,14 @@ from radiant_dagster.adapters import grimoire, ledger, sessions
 from radiant_dagster.adapters.cato import Cato
 from radiant_dagster.adapters.embeddings import EmbeddingModel, default_floor
 from radiant_dagster.adapters.llm import CompletionRequest, LlmClient
+from radiant_dagster.adapters.metering import Meter, MeteredLlm
 from radiant_dagster.adapters.postgres import Database
-from radiant_dagster.domain.governor import LIBRARIAN_MAX_TOKENS
+from radiant_dagster.domain.governor import (
+    BROKEN_REPLIES,
+    LIBRARIAN_CALL,
+    LIBRARIAN_MAX_TOKENS,
+    TRIGGER_CALL,
+)
 from radiant_dagster.domain.heuristics import (
     HEURISTIC_SCHEMA_NAME,
     ExtractedHeuristic,
@@ -33,8 +39,6 @@ from radiant_dagster.errors import (
     TransientError,
     UnsafeContent,
 )
-
-BROKEN_REPLIES = 2  # one repair try, then give up
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +92,18 @@ class Librarian:
         if before is not None:
             return Outcome(**before, repeated=True)
         reason = _nothing_to_learn(row)
+        meter = Meter(self.database, tenant_id, session_id)
         if reason is not None:
             outcome = Outcome("skipped", reason)
         else:
-            outcome = self._learn(tenant_id, row, decision, new_id, now, cancelled)
+            try:
+                outcome = self._learn(tenant_id, row, decision, new_id, now, meter, cancelled)
+            except BaseException:  # what was bought is paid for, whatever happens next
+                meter.settle_now()
+                raise
         with self.database.tenant_transaction(tenant_id) as cursor:
+            # Broken replies are paid for all the same.
+            outcome = replace(outcome, cost_micro_usd=meter.settle(cursor))
             grimoire.record_librarian(
                 cursor,
                 tenant_id,
@@ -104,7 +115,6 @@ class Librarian:
                 reviewed=decision is not None,
                 cost_micro_usd=outcome.cost_micro_usd,
             )
-            sessions.add_cost(cursor, tenant_id, session_id, outcome.cost_micro_usd)
         return outcome
 
     def _learn(
@@ -114,24 +124,28 @@ class Librarian:
         decision: Mapping[str, Any] | None,
         new_id: UUID,
         now: datetime,
+        meter: Meter,
         cancelled: Callable[[], bool],
     ) -> Outcome:
         outcome = decision["verdict"] if decision else "unreviewed"
         guidance = (decision["guidance"] if decision else None) or ""
-        paid: list[int] = []  # broken replies are paid for all the same
         try:
             source = self._scrubbed_source(row, guidance)
-            extracted = self._extract(tenant_id, row, outcome, source, cancelled, paid)
+            extracted = self._extract(tenant_id, row, outcome, source, meter, cancelled)
             if extracted is None:
-                return Outcome("skipped", "nothing_reusable", cost_micro_usd=sum(paid))
+                return Outcome("skipped", "nothing_reusable")
             self._require_safe(extracted)
-            vector = self.embeddings.embed([extracted.trigger_pattern])[0]
+            vector = meter.embed(self.embeddings, TRIGGER_CALL, [extracted.trigger_pattern])[0]
         except UnsafeContent as error:
-            return Outcome("refused", error.reasons[0], cost_micro_usd=sum(paid))
+            return Outcome("refused", error.reasons[0])
         except (InvalidHeuristic, LlmRejected) as error:
-            return Outcome("refused", error.code, cost_micro_usd=sum(paid))
-        except (TransientError, BudgetExceeded, BudgetMissing) as error:
-            return Outcome("skipped", error.code, cost_micro_usd=sum(paid))
+            return Outcome("refused", error.code)
+        except (BudgetExceeded, BudgetMissing) as error:
+            with self.database.tenant_transaction(tenant_id) as cursor:
+                ledger.note_refusal(cursor, tenant_id, row["id"], error)
+            return Outcome("skipped", error.code)
+        except TransientError as error:
+            return Outcome("skipped", error.code)
         new = grimoire.NewHeuristic(
             id=new_id,
             domain=row["domain"],
@@ -155,7 +169,7 @@ class Librarian:
                 "start value, uncalibrated",
             )
             heuristic_id, is_new = grimoire.store(cursor, tenant_id, new)
-        return Outcome("stored" if is_new else "rederived", "ok", heuristic_id, sum(paid))
+        return Outcome("stored" if is_new else "rederived", "ok", heuristic_id)
 
     def _scrubbed_source(self, row: Mapping[str, Any], guidance: str) -> Mapping[str, str]:
         fields = {
@@ -178,8 +192,8 @@ class Librarian:
         row: Mapping[str, Any],
         outcome: str,
         source: Mapping[str, str],
+        meter: Meter,
         cancelled: Callable[[], bool],
-        paid: list[int],
     ) -> ExtractedHeuristic | None:
         request = CompletionRequest(
             model=self.model,
@@ -199,13 +213,11 @@ class Librarian:
             json_schema=heuristic_schema(),
             metadata={"session_id": str(row["id"])},
         )
-        with self.database.tenant_transaction(tenant_id) as cursor:
-            ledger.hold_for_session(cursor, tenant_id, row["id"])
+        llm = MeteredLlm(self.llm, meter, LIBRARIAN_CALL, "librarian")
         for attempt in range(1, BROKEN_REPLIES + 1):
             # A key of its own: a gateway that honours keys would send the broken reply again.
             ask = replace(request, idempotency_key=f"{request.idempotency_key}:{attempt}")
-            answer = self.llm.complete(ask, cancelled=cancelled)
-            paid.append(answer.cost_micro_usd)
+            answer = llm.complete(ask, cancelled=cancelled)
             try:
                 return parse_extraction(
                     answer.text, prompt=source["prompt"], response=source["response"]

@@ -135,6 +135,7 @@ class LlmClient(Protocol):
     """What ops need of a gateway."""
 
     transport: Transport
+    prices: PriceTable
 
     def complete(
         self,
@@ -355,10 +356,15 @@ def _usage(usage: Mapping[str, Any], request: CompletionRequest) -> tuple[int, i
     # A text cannot have cost nothing: usage of zeros is LiteLLM's way of not knowing.
     if isinstance(prompt, int) and isinstance(completion, int) and prompt > 0 <= completion:
         return prompt, completion, False
+    return estimate_tokens(sent_characters(request)), request.max_tokens, True
+
+
+def sent_characters(request: CompletionRequest) -> int:
+    """Return the `counted_characters` of everything that a call sends."""
     sent = sum(map(_counted, request.messages)) + sum(map(_counted, request.tools))
     if request.json_schema is not None:
-        sent += counted_characters(json.dumps(dict(request.json_schema)))
-    return estimate_tokens(sent), request.max_tokens, True
+        sent += counted_characters(json.dumps(dict(request.json_schema), ensure_ascii=False))
+    return sent
 
 
 def _counted(part: Mapping[str, Any]) -> int:

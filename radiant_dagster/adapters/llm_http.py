@@ -56,7 +56,7 @@ class HttpLlm:
         self._base_url = base_url.rstrip("/").removesuffix("/v1") + "/v1"
         self._authorization = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._tenant_header = tenant_header
-        self._prices = prices
+        self.prices = prices
         self._client = client or process_client()
         self._setting = "LITELLM_PROXY_URL" if transport == "proxy" else "RADIANT_OFFLINE_MODEL_URL"
 
@@ -68,7 +68,7 @@ class HttpLlm:
         on_text: Callable[[str], None] | None = None,
     ) -> Completion:
         """See `LlmClient.complete`."""
-        self._prices.price_of(request.model)
+        self.prices.price_of(request.model)
         headers = {
             **self._authorization,
             **request_headers(request, self._tenant_header),
@@ -101,7 +101,7 @@ class HttpLlm:
             {**reply.headers, **streamed.cost_header()},
             transport=self.transport,
             latency_ms=latency_ms,
-            prices=self._prices,
+            prices=self.prices,
         )
 
     def _unavailable(self, failure: HttpFailure) -> LlmUnavailable:

@@ -122,7 +122,7 @@ class LiteLlmSdk:
     ) -> None:
         self.transport: Transport = "sdk"
         self._tenant_header = tenant_header
-        self._prices = prices
+        self.prices = prices
         self._extra = {
             key: value for key, value in (("api_base", api_base), ("api_key", api_key)) if value
         }
@@ -136,7 +136,7 @@ class LiteLlmSdk:
         on_text: Callable[[str], None] | None = None,
     ) -> Completion:
         """See `LlmClient.complete`."""
-        self._prices.price_of(request.model)
+        self.prices.price_of(request.model)
         litellm = load_litellm()
         headers = request_headers(request, self._tenant_header)
         started = time.perf_counter()
@@ -152,7 +152,7 @@ class LiteLlmSdk:
             {},
             transport=self.transport,
             latency_ms=round((time.perf_counter() - started) * 1000),
-            prices=self._prices,
+            prices=self.prices,
         )
 
     async def _call(

@@ -6,7 +6,7 @@ was refused looks reduced.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -14,6 +14,7 @@ from uuid import UUID
 from psycopg2.extras import execute_values  # pyright: ignore[reportUnknownVariableType]
 
 from radiant_dagster.adapters import audit, ledger, sessions, tenants
+from radiant_dagster.adapters.embeddings import paid_model
 from radiant_dagster.adapters.llm import LlmClient
 from radiant_dagster.adapters.postgres import Cursor, Database
 from radiant_dagster.adapters.price_settings import cheaper_from, prices_from
@@ -21,6 +22,7 @@ from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.domain.governor import SessionEstimate, counted_characters, estimate_session
 from radiant_dagster.domain.ladder import (
     BUDGET,
+    Estimator,
     Rung,
     Start,
     ladder,
@@ -65,6 +67,7 @@ class Planner:
         synthesis_model: Model that writes the single answer.
         fallback_synthesis_model: Model that writes it instead.
         librarian_model: Model that distils a heuristic.
+        embedding_model: Model whose calls are paid for, None where it runs on this machine.
         prices: This deployment's.
         cheaper: Model to the next cheaper one.
         routing: Whether simple questions may start with shorter answers.
@@ -74,6 +77,7 @@ class Planner:
     synthesis_model: str
     fallback_synthesis_model: str
     librarian_model: str
+    embedding_model: str | None
     prices: PriceTable
     cheaper: Mapping[str, str]
     routing: bool
@@ -96,7 +100,7 @@ class Planner:
 
     def estimator(
         self, prompt: str, context: Mapping[str, Any], system_prompt: str | None
-    ) -> Callable[[Sequence[AgentConfig]], SessionEstimate]:
+    ) -> Estimator:
         """Return `estimate` for a session whose texts are counted once."""
         asked, documents = _counted(prompt) + _counted(system_prompt or ""), _counted(context)
         return lambda agents: estimate_session(
@@ -106,6 +110,7 @@ class Planner:
             self.synthesis_model,
             self.librarian_model,
             fallback_synthesis_model=self.fallback_synthesis_model,
+            embedding_model=self.embedding_model,
             prices=self.prices,
             tool_rounds=self.tool_rounds,
         )
@@ -127,6 +132,7 @@ def planner_from(settings: Settings) -> Planner:
         settings.synthesis_model,
         settings.fallback_synthesis_model,
         settings.librarian_model,
+        paid_model(settings),
         prices,
         cheaper_from(settings, prices),
         settings.routing == "on",
@@ -219,6 +225,7 @@ def _plan(
             from_panel=row["panel"] is not None,
         )
     bought = frozenset(item["agent_id"] for item in rows if item["status"] == "success")
+    estimator = planner.estimator(row["prompt"], row["context"], row["system_prompt"])
     rungs = ladder(
         [
             sessions.config_from(item)
@@ -227,13 +234,14 @@ def _plan(
             for item in rows
         ],
         policy,
-        planner.estimator(row["prompt"], row["context"], row["system_prompt"]),
+        estimator,
         cheaper or {},
         start=start,
         bought=bought,
     )
     kept = [item for item in row["downgrades"] if item["agent_id"] in bought]
-    reserved = _take(cursor, tenant_id, row, rungs if cheaper is not None else rungs[:1], kept)
+    tried = rungs if cheaper is not None else rungs[:1]
+    reserved = _take(cursor, tenant_id, row, tried, kept, estimator)
     return Plan(
         sessions.get_session(cursor, tenant_id, session_id),
         sessions.agent_rows(cursor, tenant_id, session_id),
@@ -248,6 +256,7 @@ def _take(
     session: Mapping[str, Any],
     rungs: Sequence[Rung],
     kept: Sequence[Mapping[str, Any]],
+    estimator: Estimator,
 ) -> int:
     """Store and hold the first rung that fits.
 
@@ -255,7 +264,9 @@ def _take(
     """
     position = 0
     while True:
-        _store(cursor, tenant_id, session["id"], rungs[position], kept)
+        rung = rungs[position]
+        _store(cursor, tenant_id, session["id"], rung, kept)
+        ledger.store_plan(cursor, tenant_id, session["id"], estimator(rung.agents).calls)
         try:
             reserved = ledger.hold_for_session(cursor, tenant_id, session["id"])
         except BudgetExceeded as refused:
@@ -265,7 +276,6 @@ def _take(
             position = following
             continue
         if position:
-            rung = rungs[position]
             audit.record(
                 cursor,
                 tenant_id,

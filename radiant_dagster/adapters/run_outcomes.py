@@ -118,4 +118,6 @@ def _mark(
                 session_id=row["id"],
                 detail={"run_id": runs[0]},
             )
+    for row in rows:
+        ledger.book_ended(database, row["tenant_id"], row["id"])
     return rows

@@ -2,20 +2,23 @@
 
 Every change of status goes through `advance`, which lets only the transitions of
 `domain.sessions.ALLOWED` happen and finds out about a cancelled session at the same moment. What
-ends a session settles what the Governor holds for it, in the same transaction.
+ends a session closes what the Governor holds for it, in the same transaction. What calls cost is
+added to a session and its agents by the ledger alone.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from psycopg2 import sql
 from psycopg2.extras import execute_values  # pyright: ignore[reportUnknownVariableType]
 
 from radiant_dagster.adapters import agent_progress, audit, ledger
+from radiant_dagster.adapters.ledger import Ticket
 from radiant_dagster.adapters.postgres import Cursor
+from radiant_dagster.domain.governor import agent_call
 from radiant_dagster.domain.heuristics import Offered
 from radiant_dagster.domain.sessions import ALLOWED, TERMINAL, SessionRequest
 from radiant_dagster.domain.swarm import AgentConfig, AgentResult, storable
@@ -71,8 +74,7 @@ BEGIN_AGENT = """
 FINISH_AGENT = """
     update radiant.agent_run set status = %s, response = %s, error_code = %s, error_message = %s,
         latency_ms = %s, prompt_tokens = %s, completion_tokens = %s,
-        cost_micro_usd = cost_micro_usd + %s, model_used = %s, finish_reason = %s, cited = %s,
-        calls = %s,
+        model_used = %s, finish_reason = %s, cited = %s, calls = %s,
         finished_at = clock_timestamp()
     where tenant_id = %s and session_id = %s and agent_id = %s and status <> 'success'
 """
@@ -90,14 +92,6 @@ RELEASE = """
     set final_response = %s, final_note = %s,
         answered_at = case when %s::text is null then null else clock_timestamp() end
     where tenant_id = %s and id = %s
-"""
-CHARGE_AGENT = """
-    update radiant.agent_run set cost_micro_usd = cost_micro_usd + %s
-    where tenant_id = %s and session_id = %s and agent_id = %s
-"""
-ADD_COST = """
-    update radiant.session set cost_micro_usd = cost_micro_usd + %s where tenant_id = %s and id = %s
-    returning status
 """
 # A decision that nobody has carried out yet must not launch runs for a cancelled session.
 DROP_DECISIONS = """
@@ -364,23 +358,26 @@ class AgentCall:
         agent: The agent's row.
         session: domain, prompt, context, system_prompt, heuristics and live of its session.
         remaining_seconds: Until the swarm's deadline; negative where it has passed.
+        ticket: What the call is paid with.
     """
 
     agent: Mapping[str, Any]
     session: Mapping[str, Any]
     remaining_seconds: float
+    ticket: Ticket
 
 
 def begin_agent(
     cursor: Cursor, tenant_id: UUID, session_id: UUID, agent_id: str, *, run_id: str
 ) -> AgentCall | None:
-    """Note one more paid attempt; None where a finished answer is there already.
+    """Note one more paid attempt and begin it in the ledger; None where an answer is there.
 
     Args:
         run_id: The Dagster run that asks; all its attempts share one deadline.
 
     Raises:
         Cancelled: The session was cancelled; nothing may be spent on it any more.
+        BudgetExceeded, BudgetMissing: Nothing is held for the attempt, and no more fits.
     """
     values = {"tenant": tenant_id, "session": session_id, "agent": agent_id, "run": run_id}
     cursor.execute(BEGIN_AGENT, values)
@@ -389,7 +386,10 @@ def begin_agent(
         return None
     if row["status"] == "cancelled":
         raise Cancelled(f"Session {session_id}")
-    return AgentCall(row["agent"], row, row["remaining_seconds"])
+    ticket = ledger.begin_call(
+        cursor, tenant_id, session_id, agent_call(agent_id), begun_by=uuid4()
+    )
+    return AgentCall(row["agent"], row, row["remaining_seconds"], ticket)
 
 
 def note_fault(
@@ -406,7 +406,7 @@ def finish_agent(
     result: AgentResult,
     offered: Sequence[Offered] = (),
 ) -> None:
-    """Store a result, what it cost, and which of the offered heuristics a success cited."""
+    """Store a result and which of the offered heuristics a success cited."""
     cursor.execute(
         FINISH_AGENT,
         (
@@ -417,7 +417,6 @@ def finish_agent(
             result.latency_ms,
             result.prompt_tokens,
             result.completion_tokens,
-            result.cost_micro_usd,
             result.model_used,
             result.finish_reason,
             list(result.cited),
@@ -427,8 +426,6 @@ def finish_agent(
             result.agent_id,
         ),
     )
-    if cursor.rowcount == 1 and result.cost_micro_usd:
-        add_cost(cursor, tenant_id, session_id, result.cost_micro_usd)
     if result.status == "success" and offered:
         rows = [
             (
@@ -443,22 +440,6 @@ def finish_agent(
             for item in offered
         ]
         execute_values(cursor, INSERT_USAGE, rows)
-
-
-def charge_agent(
-    cursor: Cursor, tenant_id: UUID, session_id: UUID, agent_id: str, micro_usd: int
-) -> None:
-    """Add what an agent's turn cost that brought no result: its rounds before one broke."""
-    cursor.execute(CHARGE_AGENT, (micro_usd, tenant_id, session_id, agent_id))
-    add_cost(cursor, tenant_id, session_id, micro_usd)
-
-
-def add_cost(cursor: Cursor, tenant_id: UUID, session_id: UUID, micro_usd: int) -> None:
-    """Add what a model call of the session cost, also where the session ended meanwhile."""
-    cursor.execute(ADD_COST, (micro_usd, tenant_id, session_id))
-    row = cursor.fetchone()
-    if row is not None and row["status"] in TERMINAL:
-        ledger.settle_session(cursor, tenant_id, session_id)
 
 
 def release_answer(

@@ -44,16 +44,16 @@ REFUSALS = """
 # `is_reserved` says which entries the accounts still count as reserved instead of as spent.
 UNEQUAL_ACCOUNTS = """
     with entry as (
-        select r.tenant_id, a.scope, a.period_key, r.estimate_micro_usd,
+        select r.tenant_id, a.scope, a.user_id, a.period_key, r.estimate_micro_usd,
                coalesce(r.actual_micro_usd, 0) as actual_micro_usd,
-               r.state = 'held' as is_reserved
+               r.booked_at is null as is_reserved
         from radiant.reservation r
-        cross join lateral jsonb_each_text(r.accounts) a (scope, period_key)),
+        cross join lateral radiant.ledger_accounts(r.session_id, r.user_id, r.held_on) a),
     ledger as (
-        select tenant_id, scope, period_key,
+        select tenant_id, scope, user_id, period_key,
                coalesce(sum(estimate_micro_usd) filter (where is_reserved), 0) as reserved,
                coalesce(sum(actual_micro_usd) filter (where not is_reserved), 0) as spent
-        from entry group by tenant_id, scope, period_key)
+        from entry group by tenant_id, scope, user_id, period_key)
     select left(encode(sha256(k.key || uuid_send(tenant_id)), 'hex'), 10) as tenant,
            scope, period_key,
            coalesce(c.reserved_micro_usd, 0)::bigint as account_reserved_micro_usd,
@@ -61,7 +61,7 @@ UNEQUAL_ACCOUNTS = """
            coalesce(c.spent_micro_usd, 0)::bigint as account_spent_micro_usd,
            coalesce(l.spent, 0)::bigint as ledger_spent_micro_usd
     from radiant.budget_account c
-    full join ledger l using (tenant_id, scope, period_key)
+    full join ledger l using (tenant_id, scope, user_id, period_key)
     cross join radiant.pseudonym_key k
     where coalesce(c.reserved_micro_usd, 0) <> coalesce(l.reserved, 0)
        or coalesce(c.spent_micro_usd, 0) <> coalesce(l.spent, 0)

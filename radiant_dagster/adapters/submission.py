@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from radiant_dagster.adapters import sessions, tenant_tools, tenants
+from radiant_dagster.adapters import ledger, sessions, tenant_tools, tenants
 from radiant_dagster.adapters.available_tools import usable_names
 from radiant_dagster.adapters.llm import LlmClient
 from radiant_dagster.adapters.planning import planner_from
@@ -130,3 +130,4 @@ def store_session(
             rerun_of=rerun_of,
             live=live,
         )
+        ledger.store_plan(cursor, tenant_id, session_id, estimate.calls)

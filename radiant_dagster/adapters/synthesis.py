@@ -16,8 +16,14 @@ from radiant_dagster.adapters import ledger, sessions
 from radiant_dagster.adapters.cato import Cato
 from radiant_dagster.adapters.embeddings import EmbeddingModel
 from radiant_dagster.adapters.llm import Completion, CompletionRequest, LlmClient
+from radiant_dagster.adapters.metering import Meter, MeteredLlm
 from radiant_dagster.adapters.postgres import Database
-from radiant_dagster.domain.governor import SYNTHESIS_MAX_TOKENS
+from radiant_dagster.domain.governor import (
+    AGREEMENT_CALL,
+    BROKEN_REPLIES,
+    SYNTHESIS_CALL,
+    SYNTHESIS_MAX_TOKENS,
+)
 from radiant_dagster.domain.safety import CatoRisk
 from radiant_dagster.domain.swarm import (
     SYNTHESIS_SCHEMA_NAME,
@@ -35,6 +41,8 @@ from radiant_dagster.domain.synthesis import (
     unsynthesised,
 )
 from radiant_dagster.errors import (
+    BudgetExceeded,
+    BudgetMissing,
     ConfigurationError,
     EmbeddingUnavailable,
     LlmRejected,
@@ -42,7 +50,6 @@ from radiant_dagster.errors import (
 )
 
 TEMPERATURE = 0.3  # the source design's
-BROKEN_REPLIES = 2  # a reply that breaks the schema is asked for once more, then given up
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,23 +106,22 @@ class Synthesiser:
         Raises:
             ConfigurationError: The gateway does not know our key.
             Cancelled: The run was asked to stop.
-            BudgetExceeded, BudgetMissing: The money held was settled, and there is no more.
+            BudgetExceeded, BudgetMissing: Nothing is held for it any more, and no more fits.
         """
         with self.database.tenant_transaction(tenant_id) as cursor:
-            ledger.hold_for_session(cursor, tenant_id, session_id)
             row = sessions.get_session(cursor, tenant_id, session_id)
             rows = sessions.agent_rows(cursor, tenant_id, session_id)
         results = [sessions.result_from(item) for item in rows]
         shown = shown_answers(results)
         call = _Call(tenant_id, session_id, row["prompt"], shown.results, guidance)
-        paid: list[int] = []
+        meter = Meter(self.database, tenant_id, session_id)
+        llm = MeteredLlm(self.llm, meter, SYNTHESIS_CALL, "synthesis")
         failures: dict[str, str] = {}
         try:
-            written = self._first_that_answers(call, cancelled, paid, failures)
-        finally:  # broken replies are paid for all the same
-            with self.database.tenant_transaction(tenant_id) as cursor:
-                sessions.add_cost(cursor, tenant_id, session_id, sum(paid))
-        cosine = self._cosine(shown.results)
+            written = self._first_that_answers(call, llm, cancelled, failures)
+        finally:  # broken replies are paid for all the same, and before the step is tried again
+            meter.settle_now()
+        cosine = self._cosine(meter, call)
         if written is None:
             agreement = agreement_of("unknown", cosine)
             text, model, latency_ms = unsynthesised(results), "", 0
@@ -128,38 +134,47 @@ class Synthesiser:
             details |= {"reported_agreement": synthesis.agreement, "cut": list(shown.cut)}
         details |= {"agreement": agreement, "cosine": cosine, "model": model, "failures": failures}
         with self.database.tenant_transaction(tenant_id) as cursor:
+            cost = meter.settle(cursor)
             sessions.update_session(
                 cursor, tenant_id, session_id, draft=text, draft_details=details
             )
-        return Draft(text, agreement, model, latency_ms, sum(paid), written is None)
+        return Draft(text, agreement, model, latency_ms, cost, written is None)
 
     def _first_that_answers(
         self,
         call: "_Call",
+        llm: LlmClient,
         cancelled: Callable[[], bool],
-        paid: list[int],
         failures: dict[str, str],
     ) -> tuple[Synthesis, Completion] | None:
         for model in dict.fromkeys((self.model, self.fallback_model)):
             try:
-                return self._ask(call, model, cancelled, paid)
+                return self._ask(call, llm, model, cancelled)
             except LlmUnavailable as error:
                 if model == self.model:
                     self.retry(error)
                 failures[model] = error.code
             except LlmRejected as error:
                 failures[model] = error.code
+            except BudgetExceeded as error:
+                if not failures:  # nothing was tried, so a person may still raise the limit
+                    raise
+                self._note(call, error)
+                failures[model] = error.code
         return None
 
+    def _note(self, call: "_Call", error: BudgetExceeded | BudgetMissing) -> None:
+        with self.database.tenant_transaction(call.tenant_id) as cursor:
+            ledger.note_refusal(cursor, call.tenant_id, call.session_id, error)
+
     def _ask(
-        self, call: "_Call", model: str, cancelled: Callable[[], bool], paid: list[int]
+        self, call: "_Call", llm: LlmClient, model: str, cancelled: Callable[[], bool]
     ) -> tuple[Synthesis, Completion]:
         # An agent without an answer cannot stand behind a claim.
         agent_ids = frozenset(result.agent_id for result in call.answers)
         for attempt in range(1, BROKEN_REPLIES + 1):
             request = call.request(model, attempt, self.timeout_seconds)
-            answer = self.llm.complete(request, cancelled=cancelled)
-            paid.append(answer.cost_micro_usd)
+            answer = llm.complete(request, cancelled=cancelled)
             try:
                 return parse_synthesis(answer.text, agent_ids), answer
             except LlmRejected:
@@ -167,15 +182,20 @@ class Synthesiser:
                     raise
         raise AssertionError("unreachable")
 
-    def _cosine(self, answers: Sequence[AgentResult]) -> float | None:
+    def _cosine(self, meter: Meter, call: "_Call") -> float | None:
         """Measure how near the answers are; None where that cannot be told.
 
         A second opinion that can only add a review, so an answer is not held up for want of it.
         """
-        texts = [answer.response for answer in answers if answer.response]
+        texts = [answer.response for answer in call.answers if answer.response]
+        if len(texts) < 2:
+            return None
         try:
-            return mean_cosine(self.embeddings.embed(texts)) if len(texts) > 1 else None
+            return mean_cosine(meter.embed(self.embeddings, AGREEMENT_CALL, texts))
         except (EmbeddingUnavailable, ConfigurationError):
+            return None
+        except (BudgetExceeded, BudgetMissing) as error:
+            self._note(call, error)
             return None
 
 

@@ -18,10 +18,11 @@ from uuid import UUID
 
 from radiant_dagster.adapters import grimoire_lookup, tenant_tools, tool_calls
 from radiant_dagster.adapters.llm import Completion, CompletionRequest, LlmClient
+from radiant_dagster.adapters.metering import Meter
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.toolbox import Toolbox
 from radiant_dagster.adapters.tools import misfit
-from radiant_dagster.domain.governor import counted_characters
+from radiant_dagster.domain.governor import SEARCH_CALL, counted_characters
 from radiant_dagster.domain.safety import instructions_in
 from radiant_dagster.domain.tools import (
     MAX_OUTPUT_CHARACTERS,
@@ -282,9 +283,18 @@ class AgentTools:
             return "unavailable"
         return "not_allowed" if name in self.wanted else "unknown_tool"
 
+    def _embed(self, text: str) -> tuple[str, list[float]]:
+        model = self.toolbox.embeddings()
+        # Its own, since tools run beside the agent's calls.
+        meter = Meter(self.database, self.tenant_id, self.session_id)
+        try:
+            return model.model_id, meter.embed(model, SEARCH_CALL, [text])[0]
+        finally:  # a call that failed may be billed
+            meter.settle_now()
+
     def _search(self, query: str) -> tuple[FoundHeuristic, ...]:
         found = grimoire_lookup.look_up(
-            self.database, self.toolbox.embeddings, self.tenant_id, self.domain, query
+            self.database, self._embed, self.tenant_id, self.domain, query
         )
         return tuple(
             FoundHeuristic(

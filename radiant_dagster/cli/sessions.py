@@ -3,6 +3,7 @@
 import click
 from rich.table import Table
 
+from radiant_dagster.adapters import ledger
 from radiant_dagster.adapters import sessions as store
 from radiant_dagster.adapters.session_view import progress
 from radiant_dagster.cli.common import (
@@ -121,6 +122,7 @@ def cancel(session_id: str, actor: str | None, tenant: str | None, as_json: bool
         with client.database.tenant_transaction(client.tenant_id) as cursor:
             store.cancel_session(cursor, client.tenant_id, found, actor=who)
             now = progress(cursor, client.tenant_id, found)
+        ledger.book(client.database, client.tenant_id, found)
         stopped = _terminate(client, [now.conclude_run_id, now.dagster_run_id])
     if as_json:
         emit_json({"session_id": found, "status": "cancelled", "runs_stopped": stopped})

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from radiant_dagster.adapters import health, sessions, submission
+from radiant_dagster.adapters import health, ledger, sessions, submission
 from radiant_dagster.adapters.llm_transports import build_llm
 from radiant_dagster.adapters.panels import load_panel_file
 from radiant_dagster.adapters.session_view import Progress, progress, session_view
@@ -158,6 +158,7 @@ def _launch(client: Client, session_id: UUID, user_id: str) -> None:
         # Whether the run was launched is not known; a cancelled session buys nothing.
         with client.database.tenant_transaction(tenant_id) as cursor:
             sessions.cancel_session(cursor, tenant_id, session_id, actor=user_id)
+        ledger.book(client.database, tenant_id, session_id)
         raise
     with client.database.tenant_transaction(tenant_id) as cursor:
         sessions.update_session(cursor, tenant_id, session_id, dagster_run_id=run_id)
@@ -303,6 +304,8 @@ def show_estimate(estimate: SessionEstimate, request: SessionRequest, *, as_json
         )
     table.add_row("synthesis", "", usd(estimate.synthesis))
     table.add_row("librarian", "", usd(estimate.librarian))
+    if estimate.embeddings:
+        table.add_row("embeddings", "", usd(estimate.embeddings))
     table.add_row("together", "", usd(estimate.total_micro_usd), style="bold")
     console = make_console()
     console.print(table)

@@ -5,9 +5,8 @@ call costs more than was reserved for it. So estimates here are upper bounds by 
 counted so that no common tokenizer needs more tokens, the answer is assumed to use all of
 ``max_tokens``, and a model without a known price is refused, never free.
 
-The second half is the ledger's arithmetic: what fits, and what closing a reservation moves.
-
-    held -> settled | released | expired     a late settle or release corrects the last two
+The second half is what budgets are made of: scopes, periods and limits. The ledger's own arithmetic
+runs in the database, where the accounts are locked (adapters/ledger.py).
 """
 
 import json
@@ -22,6 +21,7 @@ from radiant_dagster.domain.heuristics import BLOCK_TOKENS, LIBRARIAN_RULES
 from radiant_dagster.domain.output_schema import MAX_PATH_CHARACTERS, REPAIR_RULES
 from radiant_dagster.domain.price_list import CHECKED_IN, PriceTable
 from radiant_dagster.domain.prices import ModelPrice
+from radiant_dagster.domain.sessions import MAX_USER_ID_CHARACTERS
 from radiant_dagster.domain.swarm import (
     AGENT_RULES,
     MAX_ANSWER_TOKENS_IN_SYNTHESIS,
@@ -38,7 +38,7 @@ from radiant_dagster.domain.tools import (
     PROMPT_OVERHEAD_TOKENS,
     TOOL_RULES,
 )
-from radiant_dagster.errors import BudgetExceeded, InvalidInput
+from radiant_dagster.errors import InvalidInput
 
 MILLION = 1_000_000
 CHARACTERS_PER_TOKEN = 2  # English needs 4 to 5; TensorZero's rate limiter uses the same bound
@@ -64,15 +64,40 @@ OFFLINE_PREFIX = "offline-demo/"
 PLAIN = re.compile(r"[a-z ]")
 UNBROKEN = re.compile(r"[a-z]{20,}")
 
-Scope = Literal["day", "month"]
-SCOPES: tuple[Scope, ...] = ("day", "month")
+Scope = Literal["day", "month", "session", "user_day", "user_month"]
+SCOPES: tuple[Scope, ...] = ("day", "month", "session", "user_day", "user_month")
+USER_SCOPES: tuple[Scope, ...] = ("user_day", "user_month")
 # Of a new tenant: far more than a clinic asks in a day, far less than a runaway script could spend.
-DEFAULT_LIMITS_MICRO_USD: dict[Scope, int] = {"day": 500 * MILLION, "month": 5_000 * MILLION}
+# One user gets a fifth of it, one session a fourth of that.
+DEFAULT_LIMITS_MICRO_USD: dict[Scope, int] = {
+    "day": 500 * MILLION,
+    "month": 5_000 * MILLION,
+    "session": 25 * MILLION,
+    "user_day": 100 * MILLION,
+    "user_month": 1_000 * MILLION,
+}
 MOST_LIMIT_USD = 10_000_000
 
-ReservationState = Literal["held", "settled", "released", "expired"]
 # From a session's last deadline to the sweep: for a sensor that was away or a worker that is busy.
 EXPIRY_MARGIN_SECONDS = 3_600
+
+Purpose = Literal["agent", "synthesis", "librarian", "embedding"]
+SYNTHESIS_CALL = "synthesis"
+LIBRARIAN_CALL = "librarian"
+CONSULT_CALL = "embedding:consult"
+AGREEMENT_CALL = "embedding:agreement"
+TRIGGER_CALL = "embedding:librarian"
+SEARCH_CALL = "embedding:tool"  # not planned: an agent may search or not
+BROKEN_REPLIES = 2  # a reply that breaks its schema is asked for once more: two calls are held
+
+# Most tokens of one text that an embedding model is sent; OpenAI's read 8,191.
+EMBEDDING_MAX_TOKENS = 8_000
+TRIGGER_CHARACTERS = 300  # longest trigger pattern of a heuristic
+
+
+def agent_call(agent_id: str) -> str:
+    """Return the ledger's name of an agent's calls."""
+    return f"agent:{agent_id}"
 
 
 def price_of(model: str, prices: PriceTable = CHECKED_IN) -> ModelPrice:
@@ -145,10 +170,51 @@ def estimate(
     Raises:
         InvalidInput: Unknown model.
     """
-    tokens = estimate_tokens(messages_characters)
+    return most_micro_usd(model, estimate_tokens(messages_characters), max_tokens, prices)
+
+
+def most_micro_usd(
+    model: str, prompt_tokens: int, completion_tokens: int, prices: PriceTable = CHECKED_IN
+) -> int:
+    """Return what a call costs, in micro-USD, at the dearest model that may answer it."""
     return max(
-        cost_micro_usd(name, tokens, max_tokens, prices) for name in prices.may_answer(model)
+        cost_micro_usd(name, prompt_tokens, completion_tokens, prices)
+        for name in prices.may_answer(model)
     )
+
+
+def estimate_embedding(texts: Sequence[str], model: str, prices: PriceTable = CHECKED_IN) -> int:
+    """Return the most that embedding texts can cost, in micro-USD.
+
+    Raises:
+        InvalidInput: Unknown model.
+    """
+    tokens = sum(_embedding_tokens(counted_characters(text)) for text in texts)
+    return cost_micro_usd(model, tokens, 0, prices)
+
+
+def _embedding_tokens(characters: int) -> int:
+    return min(estimate_tokens(characters), EMBEDDING_MAX_TOKENS + MESSAGE_OVERHEAD_TOKENS)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCall:
+    """A call that a session will make, as the ledger holds money for it.
+
+    Args:
+        call: Its name within the session, for instance ``agent:skeptic``.
+        agent_id: The agent that calls, None for the others.
+        model: That may be called; several with commas.
+        estimate: The most one attempt can cost, in micro-USD.
+        times: How many attempts are held.
+    """
+
+    call: str
+    purpose: Purpose
+    agent_id: str | None
+    model: str
+    estimate: int
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,14 +224,18 @@ class SessionEstimate:
     Args:
         total_micro_usd: Sum of all parts.
         per_agent: Micro-USD by ``agent_id``.
-        synthesis: Micro-USD of one synthesis call.
-        librarian: Micro-USD of one Librarian call.
+        synthesis: Micro-USD of the synthesis, its repair included.
+        librarian: Micro-USD of the Librarian, its repair included.
+        embeddings: Micro-USD of all embeddings, 0 where the model runs on this machine.
+        calls: The same, call by call.
     """
 
     total_micro_usd: int
     per_agent: dict[str, int]
     synthesis: int
     librarian: int
+    embeddings: int
+    calls: tuple[PlannedCall, ...]
 
 
 def estimate_session(
@@ -176,10 +246,11 @@ def estimate_session(
     librarian_model: str,
     *,
     fallback_synthesis_model: str | None = None,
+    embedding_model: str | None = None,
     prices: PriceTable = CHECKED_IN,
     tool_rounds: int = DEFAULT_ROUNDS,
 ) -> SessionEstimate:
-    """Return the most a session can cost when every call is made once.
+    """Return the most a session can cost when no call has to be made again after a fault.
 
     Args:
         agents: The swarm.
@@ -189,26 +260,30 @@ def estimate_session(
         synthesis_model: Model that writes the single answer.
         librarian_model: Model that distils a heuristic.
         fallback_synthesis_model: Model that writes it instead; the dearer of both is reserved.
+        embedding_model: Model whose calls are paid for, None where it runs on this machine.
         prices: This deployment's.
         tool_rounds: Most model calls of an agent that has tools.
 
     Raises:
         InvalidInput: A model has no known price; nothing has been spent.
     """
-    per_agent = {
-        agent.agent_id: _estimate_agent(
+    of_agents = tuple(
+        call
+        for agent in agents
+        for call in _calls_of_agent(
             agent, prompt_characters + context_characters, prices, tool_rounds
         )
-        for agent in agents
-    }
+    )
     merged_characters = (
         prompt_characters
         + SYNTHESIS_EXTRA_CHARACTERS
         + sum(_answer_characters(agent) for agent in agents)
     )
+    synthesisers = tuple(
+        dict.fromkeys((synthesis_model, fallback_synthesis_model or synthesis_model))
+    )
     synthesis = max(
-        estimate(merged_characters, SYNTHESIS_MAX_TOKENS, model, prices)
-        for model in (synthesis_model, fallback_synthesis_model or synthesis_model)
+        estimate(merged_characters, SYNTHESIS_MAX_TOKENS, model, prices) for model in synthesisers
     )
     librarian = estimate(
         2 * LIBRARIAN_CHARACTERS + LIBRARIAN_EXTRA_CHARACTERS,
@@ -216,18 +291,49 @@ def estimate_session(
         librarian_model,
         prices,
     )
+    calls = (
+        *of_agents,
+        PlannedCall(
+            SYNTHESIS_CALL, "synthesis", None, ",".join(synthesisers), synthesis, BROKEN_REPLIES
+        ),
+        PlannedCall(LIBRARIAN_CALL, "librarian", None, librarian_model, librarian, BROKEN_REPLIES),
+    )
+    embeddings = _planned_embeddings(agents, prompt_characters, embedding_model, prices)
     return SessionEstimate(
-        total_micro_usd=sum(per_agent.values()) + synthesis + librarian,
-        per_agent=per_agent,
-        synthesis=synthesis,
-        librarian=librarian,
+        total_micro_usd=sum(call.estimate * call.times for call in (*calls, *embeddings)),
+        per_agent={
+            agent.agent_id: sum(
+                call.estimate for call in of_agents if call.agent_id == agent.agent_id
+            )
+            for agent in agents
+        },
+        synthesis=BROKEN_REPLIES * synthesis,
+        librarian=BROKEN_REPLIES * librarian,
+        embeddings=sum(call.estimate for call in embeddings),
+        calls=(*calls, *embeddings),
     )
 
 
-def _estimate_agent(
+def _planned_embeddings(
+    agents: Sequence[AgentConfig], prompt_characters: int, model: str | None, prices: PriceTable
+) -> tuple[PlannedCall, ...]:
+    if model is None:
+        return ()
+    tokens = {
+        CONSULT_CALL: _embedding_tokens(prompt_characters),
+        AGREEMENT_CALL: sum(_embedding_tokens(6 * agent.max_tokens) for agent in agents),
+        TRIGGER_CALL: _embedding_tokens(8 * TRIGGER_CHARACTERS),
+    }
+    return tuple(
+        PlannedCall(call, "embedding", None, model, cost_micro_usd(model, count, 0, prices))
+        for call, count in tokens.items()
+    )
+
+
+def _calls_of_agent(
     agent: AgentConfig, shared_characters: int, prices: PriceTable, tool_rounds: int
-) -> int:
-    """Return the most an agent's turn can cost: all its rounds with tools, and a repair."""
+) -> tuple[PlannedCall, ...]:
+    """Return the calls that an agent's turn can need: its rounds with tools, and a repair."""
     characters = (
         shared_characters
         + counted_characters(agent.instructions + agent.role)
@@ -236,19 +342,22 @@ def _estimate_agent(
     if agent.output_schema is not None:
         # Sent twice, in the rules and as the response format.
         characters += 2 * counted_characters(SCHEMA_RULES + json.dumps(agent.output_schema))
-    turn = _turn_estimate(agent, characters, prices, tool_rounds)
-    if agent.output_schema is None:
-        return turn
-    # An answer that does not fit is repaired once, and sent along for that.
-    repaired = 6 * agent.max_tokens + 2 * (len(REPAIR_RULES) + MAX_PATH_CHARACTERS + 200)
-    return turn + _turn_estimate(agent, characters + repaired, prices, tool_rounds)
+    estimates = _rounds(agent, characters, prices, tool_rounds)
+    if agent.output_schema is not None:
+        # An answer that does not fit is repaired once, and sent along for that.
+        repaired = 6 * agent.max_tokens + 2 * (len(REPAIR_RULES) + MAX_PATH_CHARACTERS + 200)
+        estimates += _rounds(agent, characters + repaired, prices, tool_rounds)
+    return tuple(
+        PlannedCall(agent_call(agent.agent_id), "agent", agent.agent_id, agent.model, most)
+        for most in estimates
+    )
 
 
-def _turn_estimate(
+def _rounds(
     agent: AgentConfig, characters: int, prices: PriceTable, tool_rounds: int
-) -> int:
+) -> tuple[int, ...]:
     if not agent.tools:
-        return estimate(characters, agent.max_tokens, agent.model, prices)
+        return (estimate(characters, agent.max_tokens, agent.model, prices),)
     defined = len(agent.tools) * MAX_DEFINITION_COUNTED + 2 * len(TOOL_RULES)
     first = estimate_tokens(characters + defined) + PROMPT_OVERHEAD_TOKENS
     # Every round sends again what the rounds before it brought: the model's turn and the results.
@@ -257,8 +366,8 @@ def _turn_estimate(
         + estimate_tokens(MAX_ROUND_COUNTED)
         + MOST_CALLS_A_ROUND * CALL_OVERHEAD_TOKENS
     )
-    return sum(
-        cost_micro_usd(agent.model, first + number * growth, agent.max_tokens, prices)
+    return tuple(
+        most_micro_usd(agent.model, first + number * growth, agent.max_tokens, prices)
         for number in range(tool_rounds)
     )
 
@@ -269,116 +378,40 @@ def _answer_characters(agent: AgentConfig) -> int:
     return min(2 * MAX_ANSWER_TOKENS_IN_SYNTHESIS, 6 * agent.max_tokens) + 200
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
-    """What may be spent in one period, what is, and what is held for calls to come."""
-
-    scope: Scope
-    period_key: str
-    limit_micro_usd: int
-    reserved_micro_usd: int = 0
-    spent_micro_usd: int = 0
-
-    @property
-    def free_micro_usd(self) -> int:
-        """What may still be held; negative where a limit was lowered below what is spent."""
-        return self.limit_micro_usd - self.spent_micro_usd - self.reserved_micro_usd
-
-    def moved(self, reserved: int, spent: int) -> "Account":
-        """Return the account after a movement."""
-        return Account(
-            self.scope,
-            self.period_key,
-            self.limit_micro_usd,
-            self.reserved_micro_usd + reserved,
-            self.spent_micro_usd + spent,
-        )
-
-
 def period_key(scope: Scope, now: datetime) -> str:
     """Return the name of the period that a moment falls into, in UTC: 2026-11-22 or 2026-11."""
-    return now.astimezone(UTC).strftime("%Y-%m-%d" if scope == "day" else "%Y-%m")
+    return now.astimezone(UTC).strftime("%Y-%m-%d" if scope.endswith("day") else "%Y-%m")
 
 
-def resets_at(scope: Scope, now: datetime) -> datetime:
-    """Return when the next period begins."""
+def resets_at(scope: Scope, now: datetime) -> datetime | None:
+    """Return when the next period begins; None for a session's own limit, which never resets."""
+    if scope == "session":
+        return None
     midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    if scope == "day":
+    if scope.endswith("day"):
         return midnight + timedelta(days=1)
     return (midnight.replace(day=1) + timedelta(days=32)).replace(day=1)
 
 
-def require_fits(accounts: Sequence[Account], needed_micro_usd: int, now: datetime) -> None:
-    """Refuse an amount that does not fit every account.
+def require_user_scope(scope: Scope, user: str | None) -> str:
+    """Return the user a limit is for, '' for every user or where the scope has none.
 
     Raises:
-        BudgetExceeded: Names the first scope that is too small; nothing has been spent.
+        InvalidInput: The scope is not a user's, or the name is empty.
     """
-    for account in accounts:
-        if needed_micro_usd > account.free_micro_usd:
-            raise BudgetExceeded(
-                account.scope,
-                needed_micro_usd=needed_micro_usd,
-                limit_micro_usd=account.limit_micro_usd,
-                spent_micro_usd=account.spent_micro_usd,
-                reserved_micro_usd=account.reserved_micro_usd,
-                resets_at=resets_at(account.scope, now),
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a reservation stands: its estimate is held, or its actual amount is charged."""
-
-    state: ReservationState
-    estimate_micro_usd: int
-    actual_micro_usd: int = 0
-
-    @property
-    def reserved_micro_usd(self) -> int:
-        """What it holds in its accounts."""
-        return self.estimate_micro_usd if self.state == "held" else 0
-
-
-def settled(standing: Standing, actual_micro_usd: int) -> Standing:
-    """Return a reservation charged with what was really spent; nothing spent releases it."""
-    state: ReservationState = "settled" if actual_micro_usd else "released"
-    return Standing(state, standing.estimate_micro_usd, actual_micro_usd)
-
-
-def expired(standing: Standing) -> Standing:
-    """Return an abandoned reservation charged with its estimate, which may have been billed."""
-    if standing.state != "held":
-        return standing
-    return Standing("expired", standing.estimate_micro_usd, standing.estimate_micro_usd)
-
-
-def movement(before: Standing, after: Standing) -> tuple[int, int]:
-    """Return what a change adds to the reserved and to the spent amount of its accounts."""
-    return (
-        after.reserved_micro_usd - before.reserved_micro_usd,
-        after.actual_micro_usd - before.actual_micro_usd,
-    )
-
-
-def share_cost(cost_micro_usd: int, standings: Sequence[Standing]) -> tuple[int, ...]:
-    """Divide what a session cost among its reservations, oldest first.
-
-    Those that are settled keep what they were charged, a swept one pays up to its estimate, and the
-    newest pays the rest, which may be more than it held where a call cost more than its estimate.
-
-    Args:
-        cost_micro_usd: All paid calls of the session.
-        standings: One for the first execution, one for each re-execution.
-    """
-    left = cost_micro_usd
-    shares: list[int] = []
-    for standing in standings[:-1]:
-        closed = standing.state in ("settled", "released")
-        share = min(left, standing.actual_micro_usd if closed else standing.estimate_micro_usd)
-        shares.append(share)
-        left -= share
-    return (*shares, left)[: len(standings)]
+    if user is None:
+        return ""
+    if scope not in USER_SCOPES:
+        raise InvalidInput(
+            "user", f"a limit of the {scope} is not a user's", f"Use {' or '.join(USER_SCOPES)}."
+        )
+    if not user.strip() or len(user) > MAX_USER_ID_CHARACTERS:
+        raise InvalidInput(
+            "user",
+            f"is empty or longer than {MAX_USER_ID_CHARACTERS} characters",
+            "Pass the name that sessions are asked under; leave it out for every user.",
+        )
+    return user
 
 
 def parse_limit(text: str) -> int:

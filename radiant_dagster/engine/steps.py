@@ -17,10 +17,11 @@ from uuid import UUID
 
 import dagster as dg
 
-from radiant_dagster.adapters import sessions
+from radiant_dagster.adapters import ledger, sessions
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.domain.swarm import retry_wait_seconds
 from radiant_dagster.errors import (
+    BudgetExceeded,
     Cancelled,
     LlmUnavailable,
     RadiantError,
@@ -152,5 +153,8 @@ def mark_failed(database: Database, ref: Ref, error: RadiantError) -> None:
                 failure_code=error.code,
                 failure_message=str(error),
             )
+            if isinstance(error, BudgetExceeded):
+                ledger.note_refusal(cursor, tenant_id, session_id, error)
+        ledger.book(database, tenant_id, session_id)
     except RadiantError:
         return

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import dagster as dg
 from pydantic import Field
 
-from radiant_dagster.adapters import dispatch, reviews, sessions, tenants
+from radiant_dagster.adapters import dispatch, ledger, reviews, sessions, tenants
 from radiant_dagster.domain.sessions import approval_reasons
 from radiant_dagster.engine.steps import ids, ref_of, session_op
 from radiant_dagster.errors import DecisionAlreadyClaimed, InvalidInput
@@ -65,6 +65,8 @@ def request_approval(
             reasons=row["approval_reasons"],
             attempt=1,
         )
+    # A review can last for hours; what the agents and the draft cost counts as spent meanwhile.
+    ledger.book(database.database, tenant_id, session_id)
     context.add_output_metadata(
         {
             "approval_id": str(approval_id),

@@ -8,9 +8,11 @@ from pydantic import Field
 
 from radiant_dagster.adapters import sessions
 from radiant_dagster.adapters.grimoire_lookup import look_up
+from radiant_dagster.adapters.metering import Meter
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.adapters.submission import prepare, store_session
+from radiant_dagster.domain.governor import CONSULT_CALL
 from radiant_dagster.engine.steps import Ref, ids, ref_of, session_op
 from radiant_dagster.errors import InvalidInput
 from radiant_dagster.resources import DatabaseResource, EmbeddingsResource
@@ -120,9 +122,16 @@ def consult_grimoire(
     tenant_id, session_id = ids(ref)
     with database.database.tenant_transaction(tenant_id) as cursor:
         row = sessions.get_session(cursor, tenant_id, session_id)
-    offered = look_up(
-        database.database, lambda: embeddings.model, tenant_id, row["domain"], row["prompt"]
-    )
+    meter = Meter(database.database, tenant_id, session_id)
+
+    def embed(text: str) -> tuple[str, list[float]]:
+        model = embeddings.model
+        try:
+            return model.model_id, meter.embed(model, CONSULT_CALL, [text])[0]
+        finally:  # a call that failed may be billed
+            meter.settle_now()
+
+    offered = look_up(database.database, embed, tenant_id, row["domain"], row["prompt"])
     if offered:
         with database.database.tenant_transaction(tenant_id) as cursor:
             sessions.save_offered(cursor, tenant_id, session_id, offered)

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import dagster as dg
 
-from radiant_dagster.adapters import approvals, audit, dispatch, grimoire, sessions
+from radiant_dagster.adapters import approvals, audit, dispatch, grimoire, ledger, sessions
 from radiant_dagster.adapters.librarian import Librarian
 from radiant_dagster.domain.heuristics import reward
 from radiant_dagster.domain.sessions import final_outcome
@@ -99,6 +99,7 @@ def close_session(
             session_id=session_id,
             detail={"credited": credited},
         )
+    ledger.book(database.database, tenant_id, session_id)
     context.add_output_metadata(
         {"status": status, "cost_usd": row["cost_micro_usd"] / 1e6, "heuristics_credited": credited}
     )

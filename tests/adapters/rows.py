@@ -108,15 +108,15 @@ def fill_tenant(cursor: Any, tenant_id: uuid.UUID) -> None:
     )  # fmt: skip
     insert(
         cursor, "budget_account", tenant_id=tenant_id, scope="day", period_key="2026-01-01",
-        limit_micro_usd=1,
     )  # fmt: skip
     insert(
-        cursor, "reservation", **keys, attempt_key="k", accounts={"day": "2026-01-01"}, model="m",
-        purpose="session", estimate_micro_usd=0, expires_at="2100-01-01",
+        cursor, "reservation", **keys, call="synthesis", attempt=1, purpose="synthesis", model="m",
+        user_id="ann", held_on="2026-01-01", estimate_micro_usd=0, expires_at="2100-01-01",
     )  # fmt: skip
     insert(cursor, "agent_progress", **keys, agent_id="a", text="secret draft", tokens=3)
     insert(cursor, "tenant_tool", tenant_id=tenant_id, name="t", allowed=True, set_by="ann")
     insert(cursor, "tool_call", **keys, agent_id="a", position=0, round=1, name="t", arguments={})
+    insert(cursor, "budget_refusal", **keys, scope="day", needed_micro_usd=1)
     empty = []
     for table, key in tenant_tables(cursor).items():
         cursor.execute(

@@ -185,7 +185,8 @@ def copy_of(owner: Any, table: str, key: str, tenant_id: uuid.UUID) -> tuple[Any
         (tenant_id,),
     )
     row = owner.fetchone()["row"]
-    row.pop("confidence", None)  # computed by the table
+    for computed in ("confidence", "attempt_key"):
+        row.pop(computed, None)
     if "id" in row and key != "id" and table != "audit":
         row["id"] = str(uuid.uuid4())
     columns = sql.SQL(", ").join(map(sql.Identifier, row))

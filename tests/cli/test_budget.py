@@ -8,14 +8,47 @@ import pytest
 from tests.cli.conftest import PROMPT, Radiant, Stack
 
 
-def test_a_new_tenant_has_a_limit_a_day_and_a_month(radiant: Radiant) -> None:
-    day, month = radiant.json("budget", "show")["budgets"]
+def test_a_new_tenant_has_a_limit_in_every_scope(radiant: Radiant) -> None:
+    rows = radiant.json("budget", "show")["budgets"]
 
-    assert (day["scope"], day["limit_micro_usd"]) == ("day", 500_000_000)
-    assert (month["scope"], month["limit_micro_usd"]) == ("month", 5_000_000_000)
+    day, month = rows[:2]
+    assert {row["scope"]: row["limit_micro_usd"] // 10**6 for row in rows} == {
+        "day": 500, "month": 5_000, "session": 25, "user_day": 100, "user_month": 1_000,
+    }  # fmt: skip
     assert day["free_micro_usd"] == day["limit_micro_usd"]
     assert month["period"] == day["period"][:7]
-    assert "$500.0000" in radiant("budget", "show").stdout
+    shown = radiant("budget", "show").stdout
+    assert "$500.0000" in shown
+    assert "never" in shown
+
+
+def test_one_user_can_have_a_limit_of_its_own(radiant: Radiant) -> None:
+    radiant("budget", "set", "user_day", "5", "--user", "ann")
+
+    def of(user: str) -> int:
+        rows = radiant.json("budget", "show", "--user", user)["budgets"]
+        return next(row["limit_micro_usd"] for row in rows if row["scope"] == "user_day")
+
+    assert (of("ann"), of("bea")) == (5_000_000, 100_000_000)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("set", "day", "5", "--user", "ann"), "user: a limit of the day is not a user's"),
+        (("set", "user_day", "5", "--user", " "), "user: is empty"),
+        (("set", "year", "5"), "'year' is not one of 'day', 'month', 'session'"),
+        (("ledger", "--from", "2026-11-02", "--to", "2026-11-01"), "--to: is before --from"),
+        (("ledger", "--from", "yesterday"), "'yesterday' does not match the format"),
+    ],
+)
+def test_an_unknown_scope_user_or_day_is_refused(
+    radiant: Radiant, arguments: tuple[str, ...], words: str
+) -> None:
+    result = radiant("budget", *arguments)
+
+    assert result.exit_code == 2
+    assert words in " ".join(result.stderr.replace("\u2502", " ").split())
 
 
 def test_a_limit_that_is_set_counts_and_is_audited(radiant: Radiant) -> None:
@@ -48,19 +81,25 @@ def test_an_absurd_limit_is_refused(radiant: Radiant, amount: str, words: str) -
     assert radiant.json("budget", "show")["budgets"][0]["limit_micro_usd"] == 500_000_000
 
 
-def test_the_ledger_lists_what_a_session_reserved_and_cost(stack: Stack) -> None:
+def test_the_ledger_lists_every_call_of_a_session(stack: Stack) -> None:
     radiant = stack.radiant
     radiant.json("think", PROMPT)
 
-    (line,) = radiant.json("budget", "ledger")["reservations"]
+    lines = radiant.json("budget", "ledger")["reservations"]
     sheet = list(csv.DictReader(io.StringIO(radiant("budget", "ledger", "--csv").stdout)))
+    early = radiant("budget", "ledger", "--csv", "--to", "2020-01-01").stdout
 
     (session,) = radiant.json("sessions", "list")["sessions"]
-    session_id, cost = session["id"], session["cost_micro_usd"]
-    assert (line["session_id"], line["state"]) == (session_id, "settled")
-    assert line["actual_micro_usd"] == cost < line["estimate_micro_usd"]
-    assert [row["actual_micro_usd"] for row in sheet] == [str(cost)]
-    assert session_id[:8] in radiant("budget", "ledger").stdout
+    cost = session["cost_micro_usd"]
+    assert {line["session_id"] for line in lines} == {session["id"]}
+    assert sum(line["actual_micro_usd"] for line in lines) == cost
+    assert sum(int(row["actual_micro_usd"]) for row in sheet) == cost
+    assert {row["purpose"] for row in sheet} == {"agent", "synthesis", "librarian"}
+    assert {row["state"] for row in sheet} == {"settled", "released"}
+    assert all(row["role"] and row["agent_id"] for row in sheet if row["purpose"] == "agent")
+    assert PROMPT not in str(sheet)
+    assert len(early.splitlines()) == 1
+    assert session["id"][:8] in radiant("budget", "ledger").stdout
     assert radiant.json("budget", "show")["budgets"][0]["spent_micro_usd"] == cost
 
 

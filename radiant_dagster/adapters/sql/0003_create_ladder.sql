@@ -29,9 +29,10 @@ values (uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()));
 
 -- radiant_maintenance: what was held and spent, and which sessions were refused, over all tenants.
 grant select on radiant.pseudonym_key to radiant_maintenance;
-grant select (tenant_id, session_id, accounts, model, purpose, estimate_micro_usd,
-    actual_micro_usd, state, created_at, closed_at) on radiant.reservation to radiant_maintenance;
-grant select (tenant_id, scope, period_key, reserved_micro_usd, spent_micro_usd)
+grant select (tenant_id, session_id, user_id, held_on, model, purpose, estimate_micro_usd,
+    actual_micro_usd, state, created_at, closed_at, booked_at)
+    on radiant.reservation to radiant_maintenance;
+grant select (tenant_id, scope, user_id, period_key, reserved_micro_usd, spent_micro_usd)
     on radiant.budget_account to radiant_maintenance;
 grant select (tenant_id, id, failure_code, ended_at) on radiant.session to radiant_maintenance;
 create policy maintenance_reservation on radiant.reservation for select to radiant_maintenance
@@ -40,3 +41,8 @@ create policy maintenance_account on radiant.budget_account for select to radian
     using (true);
 create policy maintenance_session on radiant.session for select to radiant_maintenance
     using (true);
+
+grant select (tenant_id, session_id, at) on radiant.budget_refusal to radiant_maintenance;
+create policy maintenance_refusal on radiant.budget_refusal for select to radiant_maintenance
+    using (true);
+grant execute on function radiant.ledger_accounts to radiant_maintenance;
