@@ -36,9 +36,7 @@ SPEND_BY_DAY = """
     group by 1 order by 1
 """
 REFUSALS = """
-    select count(*)::int as refusals from radiant.session
-    where failure_code in ('budget_exceeded', 'budget_missing')
-      and ended_at >= %s and ended_at < %s
+    select count(*)::int as refusals from radiant.budget_refusal where at >= %s and at < %s
 """
 # One statement, so one snapshot: sessions that settle meanwhile cannot look like a difference.
 # `is_reserved` says which entries the accounts still count as reserved instead of as spent.
@@ -106,7 +104,7 @@ class Spend:
 
     Args:
         lines: Dearest first.
-        refusals: Sessions that ended because the budget did not hold them.
+        refusals: How often a budget did not hold what a session needed.
         history: The last 30 days to this one, a day without spending as zero.
     """
 

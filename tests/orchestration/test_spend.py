@@ -13,11 +13,11 @@ import psycopg2.extras
 import pytest
 
 from radiant_dagster.adapters import ledger, spend, tenants
-from radiant_dagster.adapters.ledger import Claim
 from radiant_dagster.assets.spend import plot, table
 from radiant_dagster.definitions import defs
+from radiant_dagster.domain.governor import PlannedCall
 from radiant_dagster.schedules import spend_report_schedule
-from tests.adapters.rows import insert_session
+from tests.adapters.rows import insert, insert_session
 from tests.conftest import World
 
 OTHER = uuid.UUID(int=0xB0B)
@@ -46,18 +46,20 @@ def spent(world: World, owner: Any) -> World:
     """Two tenants: 900 micro-USD charged and 400 still held by one, 50 charged by the other."""
     tenants.create_tenant(world.database, OTHER, "other", "Other Clinic")
     calls = (
-        (world.tenant, "gpt-4o", "session", 1_000, 900),
-        (world.tenant, "gpt-4o-mini", "session_rest", 400, None),
-        (OTHER, "gpt-4o", "session", 100, 50),
+        (world.tenant, "gpt-4o", "agent", 1_000, 900),
+        (world.tenant, "gpt-4o-mini", "librarian", 400, None),
+        (OTHER, "gpt-4o", "agent", 100, 50),
     )
     for tenant, model, purpose, held, charged in calls:
         session_id = insert_session(owner, tenant)
-        key = f"{session_id}:1"
+        call = PlannedCall("a call", purpose, None, model, held)
         with world.database.tenant_transaction(tenant) as cursor:
-            claim = Claim(session_id, key, held, purpose, model, 600)
-            ledger.reserve(cursor, tenant, claim)
+            ledger.store_plan(cursor, tenant, session_id, [call])
+            ledger.hold_for_session(cursor, tenant, session_id)
             if charged is not None:
-                ledger.settle(cursor, tenant, key, charged)
+                ticket = ledger.begin_call(cursor, tenant, session_id, call, begun_by=uuid.uuid4())
+                ledger.settle_call(cursor, tenant, ticket, charged)
+        ledger.book(world.database, tenant, session_id)
     return world
 
 
@@ -78,8 +80,14 @@ def metadata(result: Any) -> dict[str, Any]:
 def test_a_day_is_reported_by_model_purpose_and_pseudonym(
     spent: World, owner: Any, instance: dg.DagsterInstance
 ) -> None:
-    insert_session(
-        owner, OTHER, status="failed", failure_code="budget_exceeded", ended_at=datetime.now(UTC)
+    session_id = insert_session(owner, OTHER, status="failed")
+    insert(
+        owner,
+        "budget_refusal",
+        tenant_id=OTHER,
+        session_id=session_id,
+        scope="day",
+        needed_micro_usd=1,
     )
 
     result = report(instance)
@@ -94,7 +102,7 @@ def test_a_day_is_reported_by_model_purpose_and_pseudonym(
         "gpt-4o | 2 | 0.000950 | 0.000000",
         "gpt-4o-mini | 1 | 0.000000 | 0.000400",
     ]
-    assert "session_rest | 1 | 0.000000 | 0.000400" in facts["by_purpose"]
+    assert "librarian | 1 | 0.000000 | 0.000400" in facts["by_purpose"]
     assert len(facts["by_tenant"].splitlines()) == 2 + 2
 
 
@@ -199,8 +207,8 @@ def test_accounts_that_equal_the_ledger_pass(spent: World, instance: dg.DagsterI
         " where scope = 'month' and tenant_id = %(tenant)s",
         "update radiant.budget_account set reserved_micro_usd = reserved_micro_usd - 1"
         " where scope = 'month' and tenant_id = %(tenant)s",
-        "insert into radiant.budget_account (tenant_id, scope, period_key, limit_micro_usd,"
-        " spent_micro_usd) values (%(tenant)s, 'month', '2025-01', 5, 3)",
+        "insert into radiant.budget_account (tenant_id, scope, period_key, spent_micro_usd)"
+        " values (%(tenant)s, 'month', '2025-01', 3)",
     ],
 )
 def test_an_account_that_was_changed_by_hand_fails_the_check(

@@ -34,12 +34,9 @@ grant select (tenant_id, session_id, user_id, held_on, model, purpose, estimate_
     on radiant.reservation to radiant_maintenance;
 grant select (tenant_id, scope, user_id, period_key, reserved_micro_usd, spent_micro_usd)
     on radiant.budget_account to radiant_maintenance;
-grant select (tenant_id, id, failure_code, ended_at) on radiant.session to radiant_maintenance;
 create policy maintenance_reservation on radiant.reservation for select to radiant_maintenance
     using (true);
 create policy maintenance_account on radiant.budget_account for select to radiant_maintenance
-    using (true);
-create policy maintenance_session on radiant.session for select to radiant_maintenance
     using (true);
 
 grant select (tenant_id, session_id, at) on radiant.budget_refusal to radiant_maintenance;
