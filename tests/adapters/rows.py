@@ -98,6 +98,7 @@ def fill_tenant(cursor: Any, tenant_id: uuid.UUID) -> None:
         decided_by=["lee"], decided_at="2026-01-01",
     )  # fmt: skip
     insert(cursor, "audit", tenant_id=tenant_id, actor="ann", action="test")
+    insert(cursor, "event", **keys, type="session.completed", domain="general")
     insert(
         cursor, "heuristic_usage", **keys, agent_id="a", heuristic_id=heuristic_id, rank=1,
         similarity=0.9,
