@@ -19,6 +19,7 @@ EventType = Literal[
     "approval.decided",
     "approval.expired",
     "approval.cancelled",
+    "approval.stuck",
     "session.completed",
 ]
 

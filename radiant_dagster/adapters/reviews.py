@@ -10,6 +10,7 @@ from uuid import UUID
 
 from radiant_dagster.adapters import approvals, sessions
 from radiant_dagster.adapters.postgres import Cursor
+from radiant_dagster.domain.approvals import answers_text
 from radiant_dagster.domain.phi import Detector, scrub_bundle
 
 
@@ -25,8 +26,8 @@ def scrubbed_review(
         draft: The text under review, empty where only the answers are reviewed.
 
     Returns:
-        The review document (prompt, draft, its claims and dissent, answers by agent, facts) and the
-        withheld flag.
+        The review document (prompt, draft, its claims and dissent, answers by agent, titles of the
+        heuristics that were offered, facts) and the withheld flag.
     """
     details: Mapping[str, Any] = session["draft_details"] or {} if draft else {}
     claims: Sequence[Mapping[str, Any]] = details.get("claims", [])
@@ -53,6 +54,8 @@ def scrubbed_review(
     }
     fields |= {f"claim:{n}": claim["text"] for n, claim in enumerate(claims)}
     fields |= {f"dissent:{n}": text for n, text in enumerate(dissent)}
+    used: Sequence[Mapping[str, Any]] = session["heuristics"]
+    fields |= {f"heuristic:{n}": item["trigger_pattern"] for n, item in enumerate(used)}
     try:
         bundle = scrub_bundle(fields, detector)
     except Exception as error:  # noqa: BLE001 - any fault of a detector means: show nothing
@@ -72,6 +75,14 @@ def scrubbed_review(
         ],
         "dissent": [bundle.fields[f"dissent:{n}"] for n in range(len(dissent))],
         "answers": answers,
+        "heuristics": [
+            {
+                "id": item["id"],
+                "polarity": item["polarity"],
+                "title": bundle.fields[f"heuristic:{n}"],
+            }
+            for n, item in enumerate(used)
+        ],
         "scrubbed": dict(bundle.counts),
     }, False
 
@@ -104,7 +115,8 @@ def submit(
         approval_id,
         session,
         attempt=attempt,
-        draft=draft,
+        payload=draft or answers_text(agents),
+        review_stage="draft" if draft else "answers",
         review=review,
         withheld=withheld,
         reasons=reasons,

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from radiant_dagster.adapters import audit, ledger
+from radiant_dagster.adapters import audit, endings, ledger
 from radiant_dagster.adapters.postgres import Database
 
 SessionKey = tuple[UUID, UUID]
@@ -17,7 +17,7 @@ MARK_FAILED = """
            or (tenant_id = %(tenant)s and id = %(session)s and status = 'created'
                and dagster_run_id is null))
       and status in ('created', 'running', 'synthesised', 'concluding')
-    returning tenant_id, id
+    returning tenant_id, id, domain, status
 """
 MARK_CANCELLED = """
     update radiant.session set status = 'cancelled', ended_at = clock_timestamp()
@@ -25,15 +25,7 @@ MARK_CANCELLED = """
            or (tenant_id = %(tenant)s and id = %(session)s and status = 'created'
                and dagster_run_id is null))
       and status in ('created', 'running', 'synthesised', 'awaiting_review', 'concluding')
-    returning tenant_id, id
-"""
-CANCEL_APPROVALS = """
-    update radiant.approval_request set state = 'cancelled', version = version + 1
-    where tenant_id = %s and session_id = %s and state = 'pending'
-"""
-DROP_DECISIONS = """
-    update radiant.approval_decision set done_at = clock_timestamp()
-    where tenant_id = %s and session_id = %s and done_at is null
+    returning tenant_id, id, domain, status
 """
 
 
@@ -70,9 +62,6 @@ def _mark(
         cursor.execute(statement, {"run": run_id, "tenant": tenant_id, "session": session_id})
         rows = [dict(row) for row in cursor.fetchall()]
         for row in rows:
-            if statement is MARK_CANCELLED:
-                cursor.execute(CANCEL_APPROVALS, (row["tenant_id"], row["id"]))
-                cursor.execute(DROP_DECISIONS, (row["tenant_id"], row["id"]))
             ledger.settle_session(cursor, row["tenant_id"], row["id"])
             audit.record(
                 cursor,
@@ -82,4 +71,7 @@ def _mark(
                 session_id=row["id"],
                 detail={"run_id": run_id},
             )
+            if statement is MARK_CANCELLED:
+                endings.drop_approvals(cursor, row["tenant_id"], row["id"], actor="system:dagster")
+            endings.tell_end(cursor, row["tenant_id"], row["id"], row["domain"], row["status"])
     return rows

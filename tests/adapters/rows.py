@@ -115,6 +115,7 @@ def fill_tenant(cursor: Any, tenant_id: uuid.UUID) -> None:
         cursor, "reservation", **keys, attempt_key="k", accounts={"day": "2026-01-01"}, model="m",
         purpose="session", estimate_micro_usd=0, expires_at="2100-01-01",
     )  # fmt: skip
+    insert(cursor, "idempotency", tenant_id=tenant_id, actor="lee", key="k", request_hash=b"x")
     empty = []
     for table, key in tenant_tables(cursor).items():
         cursor.execute(
@@ -148,7 +149,8 @@ def insert_approval(cursor: Any, tenant_id: uuid.UUID, **changes: Any) -> uuid.U
     approval_id = uuid.uuid4()
     values: dict[str, Any] = {
         "attempt": 1,
-        "draft": "The draft.",
+        "payload": "The draft.",
+        "review_stage": "draft",
         "review": {"draft": "The draft."},
         "withheld": False,
         "reasons": ["requested"],

@@ -218,7 +218,8 @@ def test_a_repeated_request_for_one_attempt_changes_nothing(
             uuid.uuid4(),
             {**session, "domain": "general", "user_id": "ann"},
             attempt=1,
-            draft="Another draft.",
+            payload="Another draft.",
+            review_stage="draft",
             review={},
             withheld=False,
             reasons=[],
@@ -416,7 +417,7 @@ def test_a_failed_continuation_is_given_back_twice_and_then_waits_for_an_operato
         nexts.append(dispatch.retry_continuation(database, approval, f"run-{number}"))
 
     assert attempts == [1, 2, 3]
-    assert nexts == [2, 3, None]
+    assert nexts == [2, 3, "stuck"]
     assert dispatch.lease_decisions(database) == []
     assert claim(database, tenant, approval, "by-hand")["verdict"] == "approved"
 

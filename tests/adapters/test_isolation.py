@@ -12,12 +12,13 @@ import pytest
 from psycopg2 import sql
 
 from radiant_dagster.adapters import approvals, dispatch, grimoire, sessions, tenants
+from radiant_dagster.adapters.migrations import LOGIN_ROLES
 from radiant_dagster.adapters.postgres import ENTER_TENANT, Database, location
 from radiant_dagster.domain.approvals import Vote, payload_hash
 from radiant_dagster.errors import ConfigurationError, DatabaseUnavailable, RadiantError
 from tests.adapters.rows import fill_tenant, tenant_tables
 
-APP_ROLES = ("radiant_app", "radiant_review", "radiant_dispatch", "radiant_maintenance")
+APP_ROLES = LOGIN_ROLES
 OTHER = uuid.UUID(int=0xB0B)
 
 
@@ -129,7 +130,7 @@ def attempt(connection: Any, statement: Any, parameters: tuple[Any, ...] = ()) -
 CONTEXTS: dict[str, str | None] = {"other tenant": str(OTHER), "unset": None, "empty": ""}
 
 
-@pytest.mark.parametrize("role", ["radiant_app", "radiant_review"])
+@pytest.mark.parametrize("role", ["radiant_app", "radiant_review", "radiant_reveal"])
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_no_statement_on_any_tenant_table_reaches_another_tenants_rows(
     both: tuple[uuid.UUID, uuid.UUID],
