@@ -382,6 +382,21 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
         "delete from radiant.approval_vote",
         "update radiant.audit set actor = 'x'",
         "delete from radiant.audit",
+        "update radiant.approval_request set quorum = 1",
+        "update radiant.approval_request set required_role = 'viewer'",
+        "delete from radiant.idempotency",
+    ),
+    "radiant_reveal": (
+        "select final_response from radiant.session",
+        "select context from radiant.session",
+        "select review_sanitized from radiant.approval_request",
+        "update radiant.approval_request set state = 'approved'",
+        "select 1 from radiant.approval_vote",
+        "select 1 from radiant.approval_decision",
+        "select 1 from radiant.knowledge_heuristics",
+        "select 1 from radiant.audit",
+        "insert into radiant.approval_vote (tenant_id, approval_id, actor, verdict,"
+        " payload_sha256, at) select id, id, 'x', 'approved', '', now() from radiant.tenant",
     ),
     "radiant_dispatch": (
         "select prompt from radiant.session",
@@ -399,6 +414,8 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
         "update radiant.approval_decision set verdict = 'approved'",
         "select action_template from radiant.knowledge_heuristics",
         "select detail from radiant.audit",
+        "select body from radiant.idempotency",
+        "update radiant.approval_request set assignees = null",
     ),
     "radiant_maintenance": (
         "select trigger_pattern from radiant.knowledge_heuristics",

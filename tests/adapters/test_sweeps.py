@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import psycopg2
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -33,15 +34,17 @@ def ask(database: Database, tenant: uuid.UUID, **policy: Any) -> uuid.UUID:
 
 def let_pass(owner_url: str, share: float) -> None:
     """Move every pending request so that this share of its time is over."""
-    # One assignment for all: the right sides see the row as it was.
-    run_sql(
-        owner_url,
-        "update radiant.approval_request r set deadline = deadline - t.by,"
-        " created_at = created_at - t.by, reminder_at = reminder_at - t.by,"
-        " escalate_at = escalate_at - t.by from (select id, (created_at - clock_timestamp())"
-        f" + {share} * (deadline - created_at) as by from radiant.approval_request) t"
-        " where t.id = r.id and r.state = 'pending'",
-    )
+    connection = psycopg2.connect(owner_url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(
+            "update radiant.approval_request r set deadline = deadline - t.by,"
+            " created_at = created_at - t.by, reminder_at = reminder_at - t.by,"
+            " escalate_at = escalate_at - t.by from (select id, (created_at - clock_timestamp())"
+            " + %s * (deadline - created_at) as by from radiant.approval_request) t"
+            " where t.id = r.id and r.state = 'pending'",
+            (share,),
+        )
+    connection.close()
 
 
 def told(database: Database, tenant: uuid.UUID) -> list[str]:
