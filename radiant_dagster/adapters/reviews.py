@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from radiant_dagster.adapters import approvals, sessions
+from radiant_dagster.adapters import approval_requests, approvals, sessions
 from radiant_dagster.adapters.postgres import Cursor
 from radiant_dagster.domain.approvals import answers_text
 from radiant_dagster.domain.phi import Detector, scrub_bundle
@@ -109,7 +109,7 @@ def submit(
     """
     agents = sessions.agent_rows(cursor, tenant_id, session["id"])
     review, withheld = scrubbed_review(detector, session, agents, draft)
-    stored = approvals.request_approval(
+    stored = approval_requests.request_approval(
         cursor,
         tenant_id,
         approval_id,

@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg2 import sql
 
-from radiant_dagster.adapters import approvals
+from radiant_dagster.adapters import approval_requests
 
 TABLES = """
     select c.relname as name,
@@ -156,4 +156,6 @@ def insert_approval(cursor: Any, tenant_id: uuid.UUID, **changes: Any) -> uuid.U
         "reasons": ["requested"],
     }
     session = {"id": session_id, "domain": "general", "user_id": "ann"}
-    return approvals.request_approval(cursor, tenant_id, approval_id, session, **(values | changes))
+    return approval_requests.request_approval(
+        cursor, tenant_id, approval_id, session, **(values | changes)
+    )

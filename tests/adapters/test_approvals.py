@@ -12,7 +12,7 @@ import psycopg2
 import psycopg2.extras
 import pytest
 
-from radiant_dagster.adapters import approvals, audit, dispatch, sessions
+from radiant_dagster.adapters import approval_requests, approvals, audit, dispatch, sessions
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.domain.approvals import MAX_CONTINUATION_ATTEMPTS, Vote, payload_hash
 from radiant_dagster.errors import (
@@ -217,7 +217,7 @@ def test_a_repeated_request_for_one_attempt_changes_nothing(
 ) -> None:
     session = {"id": stored(database, tenant, approval)["session_id"]}
     with database.tenant_transaction(tenant) as cursor:
-        again = approvals.request_approval(
+        again = approval_requests.request_approval(
             cursor,
             tenant,
             uuid.uuid4(),
