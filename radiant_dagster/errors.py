@@ -23,6 +23,8 @@ RadiantError
     ├── SessionNotFound, ApprovalNotFound, HeuristicNotFound, TenantNotFound
     ├── SessionStateConflict
     ├── ApprovalAlreadyResolved, ApprovalExpired, ApprovalForbidden, ApprovalChanged
+    ├── ApprovalStale, ApprovalClaimed, OriginalErased
+    ├── IdempotencyConflict
     ├── DecisionAlreadyClaimed
     └── StackAlreadyRunning
 
@@ -407,6 +409,54 @@ class ApprovalChanged(StateError):
         super().__init__(
             f"Approval {approval_id} changed since you read it. Read it again with "
             f"`radiant approvals show {approval_id}`."
+        )
+
+
+class ApprovalStale(StateError):
+    """The request changed since it was read: a vote, its deadline, role or assignees."""
+
+    code = "approval_stale"
+
+    def __init__(self, approval_id: UUID, version: int) -> None:
+        super().__init__(
+            f"Approval {approval_id} is at version {version} by now. Read it again with "
+            f"`radiant approvals show {approval_id}`."
+        )
+        self.version = version
+
+
+class ApprovalClaimed(StateError):
+    """Somebody else is reading the request; their claim has not lapsed."""
+
+    code = "approval_claimed"
+
+    def __init__(self, approval_id: UUID, claimed_by: str, until: datetime) -> None:
+        super().__init__(
+            f"Approval {approval_id} is claimed by {claimed_by} until {until:%H:%M:%S %Z}. Wait "
+            "for its end, or ask them to release it."
+        )
+        self.claimed_by = claimed_by
+        self.until = until
+
+
+class OriginalErased(StateError):
+    """The unscrubbed texts of a request are gone; only what reviewers saw is left."""
+
+    code = "original_erased"
+
+    def __init__(self, approval_id: UUID) -> None:
+        super().__init__(f"The original texts of approval {approval_id} were erased.")
+
+
+class IdempotencyConflict(StateError):
+    """An idempotency key came back with another request."""
+
+    code = "idempotency_conflict"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Idempotency-Key: it was used for another request within the last 24 hours. Use a new "
+            "key for a new request."
         )
 
 

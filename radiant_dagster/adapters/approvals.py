@@ -1,24 +1,23 @@
-"""Approval requests, votes, decisions and their dispatch in Postgres.
+"""Votes on approval requests, and the decisions they make, in Postgres.
 
 Order inside `decide`: lock the row, then read the clock, then judge and stamp with that one
 reading; so no decision is ever stamped after its deadline, whatever waits for the lock.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from radiant_dagster.adapters import audit
+from radiant_dagster.adapters import audit, events
 from radiant_dagster.adapters.postgres import Cursor, Database
 from radiant_dagster.domain.approvals import (
     SYSTEM_DEADLINE,
     PendingApproval,
     Vote,
     judge_vote,
-    may_escalate,
-    payload_hash,
+    may_extend,
     validate_vote,
 )
 from radiant_dagster.errors import (
@@ -28,27 +27,10 @@ from radiant_dagster.errors import (
     StandingDecision,
 )
 
-INSERT_REQUEST = """
-    insert into radiant.approval_request (tenant_id, id, session_id, attempt, domain, requested_by,
-        quorum, on_timeout, reasons, deadline, review_sanitized, withheld, payload_sha256)
-    select %(tenant_id)s, %(id)s, %(session_id)s, %(attempt)s, %(domain)s, %(requested_by)s,
-        p.quorum, p.on_timeout, %(reasons)s,
-        clock_timestamp() + make_interval(secs => p.deadline_seconds),
-        %(review)s, %(withheld)s, %(payload_sha256)s
-    from radiant.domain_policy p where p.tenant_id = %(tenant_id)s and p.name = %(domain)s
-    on conflict (tenant_id, session_id, attempt) do nothing
-    returning id
-"""
-INSERT_PAYLOAD = """
-    insert into radiant.approval_payload (tenant_id, approval_id, draft) values (%s, %s, %s)
-"""
-REQUEST_OF_ATTEMPT = """
-    select id from radiant.approval_request
-    where tenant_id = %s and session_id = %s and attempt = %s
-"""
 LOCK_REQUEST = """
-    select id, session_id, requested_by, state, deadline, quorum, required_role, payload_sha256,
-           withheld, on_timeout, escalated_at, created_at
+    select id, session_id, domain, requested_by, state, version, deadline, quorum, required_role,
+           second_role, allow, assignees, payload_sha256, withheld, on_timeout, escalated_at,
+           extended_at, created_at, claimed_by, claim_expires
     from radiant.approval_request where tenant_id = %s and id = %s for update
 """
 VOTERS = "select actor from radiant.approval_vote where tenant_id = %s and approval_id = %s"
@@ -61,6 +43,12 @@ INSERT_VOTE = """
 SET_STATE = """
     update radiant.approval_request set state = %s, version = version + 1
     where tenant_id = %s and id = %s and state = 'pending'
+"""
+# A first vote is counted in the version, and gives the request free for the second voter.
+COUNT_VOTE = """
+    update radiant.approval_request
+    set version = version + 1, claimed_by = null, claim_expires = null
+    where tenant_id = %s and id = %s
 """
 INSERT_DECISION = """
     insert into radiant.approval_decision (tenant_id, approval_id, session_id, verdict, decided_by,
@@ -76,7 +64,7 @@ APPROVAL = """
     select r.*, clock_timestamp() as server_now, d.verdict, d.decided_by, d.decided_at, d.guidance,
            d.claimed_run_id, d.done_at,
            case when r.state = 'pending' and clock_timestamp() >= r.deadline
-                     and (r.on_timeout = 'reject' or r.escalated_at is not null)
+                     and (r.on_timeout = 'reject' or r.extended_at is not null)
                 then 'expired' else r.state end as shown_state
     from radiant.approval_request r
     left join radiant.approval_decision d on d.tenant_id = r.tenant_id and d.approval_id = r.id
@@ -86,7 +74,7 @@ APPROVALS = """
     select r.id, r.session_id, r.attempt, r.domain, r.requested_by, r.state, r.deadline,
            r.created_at, r.withheld, r.reasons, clock_timestamp() as server_now,
            case when r.state = 'pending' and clock_timestamp() >= r.deadline
-                     and (r.on_timeout = 'reject' or r.escalated_at is not null)
+                     and (r.on_timeout = 'reject' or r.extended_at is not null)
                 then 'expired' else r.state end as shown_state
     from radiant.approval_request r
     where r.tenant_id = %s and (not %s or r.state = 'pending')
@@ -94,121 +82,133 @@ APPROVALS = """
 """
 DECISION_OF_SESSION = """
     select d.approval_id, d.verdict, d.decided_by, d.decided_at, d.guidance, d.edited_text,
-           r.attempt, r.payload_sha256
+           r.attempt, r.payload_sha256, r.review_stage
     from radiant.approval_decision d
     join radiant.approval_request r on r.tenant_id = d.tenant_id and r.id = d.approval_id
     where d.tenant_id = %s and d.session_id = %s order by r.attempt desc limit 1
 """
 
 
-def request_approval(
-    cursor: Cursor,
-    tenant_id: UUID,
-    approval_id: UUID,
-    session: Mapping[str, Any],
-    *,
-    attempt: int,
-    draft: str,
-    review: Mapping[str, Any],
-    withheld: bool,
-    reasons: Sequence[str],
-) -> UUID:
-    """Store a request with the deadline of the session's domain.
+@dataclass(frozen=True, slots=True)
+class VoteOutcome:
+    """What became of a vote.
 
     Args:
-        attempt: 1 for the first draft, one more for each new one; repeats return the same request.
-        draft: The unscrubbed text, kept where reviewers have no grant.
-        review: What reviewers see, scrubbed.
-        withheld: True where scrubbing failed and nothing may be shown.
-
-    Returns:
-        The request's id.
+        verdict: The verdict that stands, None while another vote is needed or where it came late.
+        session_id: The session that waits for it.
+        votes: How many votes count so far, with this one.
+        quorum: How many are needed.
+        expired: The deadline had passed; the vote was not recorded.
     """
-    values = {
-        "tenant_id": tenant_id,
-        "id": approval_id,
-        "session_id": session["id"],
-        "attempt": attempt,
-        "domain": session["domain"],
-        "requested_by": session["user_id"],
-        "reasons": list(reasons),
-        "review": json.dumps(review),
-        "withheld": withheld,
-        "payload_sha256": payload_hash(draft),
-    }
-    cursor.execute(INSERT_REQUEST, values)
-    if cursor.fetchone() is None:
-        cursor.execute(REQUEST_OF_ATTEMPT, (tenant_id, session["id"], attempt))
-        row = cursor.fetchone()
-        assert row is not None  # noqa: S101 - the conflict that got us here is this row
-        return row["id"]
-    cursor.execute(INSERT_PAYLOAD, (tenant_id, approval_id, draft))
-    audit.record(
-        cursor,
-        tenant_id,
-        actor="system:think_tank",
-        action="approval.requested",
-        session_id=session["id"],
-        approval_id=approval_id,
-        detail={"attempt": attempt, "reasons": list(reasons), "withheld": withheld},
-    )
-    return approval_id
+
+    verdict: str | None
+    session_id: UUID
+    votes: int
+    quorum: int
+    expired: ApprovalExpired | None = None
 
 
-def decide(database: Database, tenant_id: UUID, approval_id: UUID, vote: Vote) -> str | None:
-    """Record one person's vote and, with the quorum, the decision.
+def decide(
+    database: Database,
+    tenant_id: UUID,
+    approval_id: UUID,
+    vote: Vote,
+    *,
+    if_version: int | None = None,
+) -> str | None:
+    """Record one person's vote and, with the quorum, the decision, in a transaction of its own.
 
     Args:
         vote: Who, what and on which text.
+        if_version: The version that the reviewer read, None to take any.
 
     Returns:
         The verdict that stands, or None while another vote is needed.
 
     Raises:
+        ApprovalExpired: Too late; `expired` is recorded.
+        RadiantError: As `cast_vote`.
+    """
+    with database.tenant_transaction(tenant_id, role="radiant_review") as cursor:
+        outcome = cast_vote(cursor, tenant_id, approval_id, vote, if_version=if_version)
+    if outcome.expired is not None:  # raised here, since the record of it has to be committed
+        raise outcome.expired
+    return outcome.verdict
+
+
+def cast_vote(
+    cursor: Cursor,
+    tenant_id: UUID,
+    approval_id: UUID,
+    vote: Vote,
+    *,
+    if_version: int | None = None,
+) -> VoteOutcome:
+    """Record one person's vote in the caller's transaction, as radiant_review.
+
+    A late vote is an outcome and no error: what it writes, `expired`, has to be committed.
+
+    Raises:
         InvalidInput: The vote lacks guidance or text.
         ApprovalNotFound: Unknown, or another tenant's.
         ApprovalAlreadyResolved: With the standing decision.
-        ApprovalExpired: Too late; `expired` is recorded.
-        ApprovalForbidden, ApprovalChanged: See `domain.approvals.judge_vote`.
+        ApprovalForbidden, ApprovalChanged, ApprovalStale, ApprovalClaimed: See
+            `domain.approvals.judge_vote`.
     """
     validate_vote(vote)
-    late: ApprovalExpired | None = None
-    verdict: str | None = None
-    with database.tenant_transaction(tenant_id, role="radiant_review") as cursor:
-        cursor.execute(LOCK_REQUEST, (tenant_id, approval_id))
-        row = cursor.fetchone()
-        if row is None:
-            raise ApprovalNotFound(approval_id)
-        if row["state"] != "pending":
-            raise ApprovalAlreadyResolved(
-                approval_id, _standing(cursor, tenant_id, approval_id, row)
-            )
-        now = _now(cursor)
-        cursor.execute(VOTERS, (tenant_id, approval_id))
-        voters = tuple(item["actor"] for item in cursor.fetchall())
-        pending = PendingApproval(
-            id=approval_id,
-            requested_by=row["requested_by"],
-            deadline=row["deadline"],
-            quorum=row["quorum"],
-            required_role=row["required_role"],
-            payload_sha256=bytes(row["payload_sha256"]),
-            withheld=row["withheld"],
-            voters=voters,
-        )
-        try:
-            verdict = judge_vote(pending, vote, now=now)
-        except ApprovalExpired as error:
-            # Recorded here too, so that a dead daemon never lets a late approval in. A request
-            # that may still escalate stays for the sweep, which extends it.
-            if not may_escalate(row["on_timeout"], row["escalated_at"]):
-                expire(cursor, tenant_id, row, now)
-            late = error
-        else:
-            _record_vote(cursor, tenant_id, row, vote, verdict, now)
-    if late is not None:
-        raise late
-    return verdict
+    pending, row, now = lock_pending(cursor, tenant_id, approval_id)
+    votes = len(pending.voters)
+    try:
+        verdict = judge_vote(pending, vote, now=now, if_version=if_version)
+    except ApprovalExpired as error:
+        # Recorded here too, so that a dead daemon never lets a late approval in. A request that
+        # may still be extended stays for the sweep.
+        if not may_extend(row["on_timeout"], row["extended_at"]):
+            expire(cursor, tenant_id, row, now)
+        return VoteOutcome(None, row["session_id"], votes, pending.quorum, error)
+    _record_vote(cursor, tenant_id, row, vote, verdict, now)
+    return VoteOutcome(verdict, row["session_id"], votes + 1, pending.quorum)
+
+
+def lock_pending(
+    cursor: Cursor, tenant_id: UUID, approval_id: UUID
+) -> tuple[PendingApproval, dict[str, Any], datetime]:
+    """Lock a pending request and read the database's clock after it.
+
+    Returns:
+        What the rules need, the row itself, and the time to judge and stamp with.
+
+    Raises:
+        ApprovalNotFound: Unknown, or another tenant's.
+        ApprovalAlreadyResolved: It is not pending any more; with the standing decision.
+    """
+    cursor.execute(LOCK_REQUEST, (tenant_id, approval_id))
+    row = cursor.fetchone()
+    if row is None:
+        raise ApprovalNotFound(approval_id)
+    if row["state"] != "pending":
+        raise ApprovalAlreadyResolved(approval_id, _standing(cursor, tenant_id, approval_id, row))
+    now = _now(cursor)
+    cursor.execute(VOTERS, (tenant_id, approval_id))
+    pending = PendingApproval(
+        id=approval_id,
+        domain=row["domain"],
+        requested_by=row["requested_by"],
+        deadline=row["deadline"],
+        quorum=row["quorum"],
+        required_role=row["required_role"],
+        payload_sha256=bytes(row["payload_sha256"]),
+        withheld=row["withheld"],
+        voters=tuple(item["actor"] for item in cursor.fetchall()),
+        second_role=row["second_role"],
+        escalated=row["escalated_at"] is not None,
+        assignees=tuple(row["assignees"] or ()),
+        allow=frozenset(row["allow"]),
+        claimed_by=row["claimed_by"],
+        claim_expires=row["claim_expires"],
+        version=row["version"],
+    )
+    return pending, dict(row), now
 
 
 def _record_vote(
@@ -233,7 +233,9 @@ def _record_vote(
             now,
         ),
     )
-    if verdict is not None:
+    if verdict is None:
+        cursor.execute(COUNT_VOTE, (tenant_id, approval_id))
+    else:
         cursor.execute(VOTERS, (tenant_id, approval_id))
         decided_by = [item["actor"] for item in cursor.fetchall()]
         cursor.execute(SET_STATE, (verdict, tenant_id, approval_id))
@@ -258,10 +260,17 @@ def _record_vote(
         session_id=row["session_id"],
         approval_id=approval_id,
     )
+    if verdict is not None:
+        _emit(cursor, tenant_id, "approval.decided", row, {"verdict": verdict})
 
 
 def expire(cursor: Cursor, tenant_id: UUID, row: Mapping[str, Any], now: datetime) -> None:
-    """Record that a request's deadline decided, for a locked request (id and session_id)."""
+    """Record that a request's deadline decided.
+
+    Args:
+        row: The locked request: id, session_id and domain.
+        now: The database's clock, read after the lock.
+    """
     cursor.execute(SET_STATE, ("expired", tenant_id, row["id"]))
     cursor.execute(
         INSERT_SYSTEM_DECISION,
@@ -274,6 +283,25 @@ def expire(cursor: Cursor, tenant_id: UUID, row: Mapping[str, Any], now: datetim
         action="approval.expired",
         session_id=row["session_id"],
         approval_id=row["id"],
+    )
+    _emit(cursor, tenant_id, "approval.expired", row, {})
+
+
+def _emit(
+    cursor: Cursor,
+    tenant_id: UUID,
+    event: events.EventType,
+    row: Mapping[str, Any],
+    detail: Mapping[str, Any],
+) -> None:
+    events.emit(
+        cursor,
+        tenant_id,
+        event,
+        session_id=row["session_id"],
+        domain=row["domain"],
+        approval_id=row["id"],
+        detail=detail,  # no deadline: whoever waits has to hear of the end after it as well
     )
 
 

@@ -9,7 +9,7 @@ from radiant_dagster.adapters import approvals, dispatch, reviews, sessions
 from radiant_dagster.adapters.cato import Cato
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.synthesis import Synthesiser, check_draft, verdict_of
-from radiant_dagster.domain.approvals import NO_DRAFT, require_reviewed_text
+from radiant_dagster.domain.approvals import NO_DRAFT, answers_text, require_reviewed_text
 from radiant_dagster.domain.phi import Detector
 from radiant_dagster.domain.sessions import Release, release
 
@@ -64,10 +64,14 @@ class Conclusion:
             sessions.advance(cursor, tenant_id, session_id, "concluding", conclude_run_id=run_id)
             row = sessions.get_session(cursor, tenant_id, session_id)
             decision = approvals.decision_of_session(cursor, tenant_id, session_id)
+            agents = sessions.agent_rows(cursor, tenant_id, session_id)
         verdict = decision["verdict"] if decision else None
-        reviewed = decision is not None and bytes(decision["payload_sha256"]) != NO_DRAFT
-        if decision is not None and verdict == "approved" and reviewed:
-            require_reviewed_text(decision, row["draft"])
+        reviewed = decision is not None and decision["review_stage"] == "draft"
+        if decision is not None and verdict == "approved":
+            if reviewed:
+                require_reviewed_text(decision, row["draft"])
+            elif bytes(decision["payload_sha256"]) != NO_DRAFT:
+                require_reviewed_text(decision, answers_text(agents))
         outcome = release(
             verdict=verdict,
             draft=row["draft"],

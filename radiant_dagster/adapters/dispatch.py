@@ -4,36 +4,58 @@ A decision waits in its table until a run has claimed it. The dispatcher keeps n
 a lease on whatever nobody carries out, so nothing is lost when it dies between two steps.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
-from radiant_dagster.adapters import audit
+from radiant_dagster.adapters import audit, events, idempotency
 from radiant_dagster.adapters.approvals import expire
 from radiant_dagster.adapters.postgres import Cursor, Database
 from radiant_dagster.domain.approvals import (
     MAX_CONTINUATION_ATTEMPTS,
     SYSTEM_DEADLINE,
-    escalated_deadline,
-    may_escalate,
+    extended_deadline,
+    may_extend,
 )
 from radiant_dagster.errors import ApprovalNotFound, DecisionAlreadyClaimed
 
 LEASE_SECONDS = 60  # after it, a decision nobody claimed is dispatched again
 SWEEP_LIMIT = 100
 OVERDUE = """
-    select tenant_id, id, session_id, on_timeout, escalated_at, created_at, deadline,
+    select tenant_id, id, session_id, domain, on_timeout, extended_at, created_at, deadline,
            clock_timestamp() as now
     from radiant.approval_request
     where state = 'pending' and deadline <= clock_timestamp()
     order by deadline limit %s for update skip locked
 """
-ESCALATE = """
+EXTEND = """
     update radiant.approval_request
-    set deadline = %s, escalated_at = %s, required_role = 'senior', version = version + 1
+    set deadline = %s, extended_at = %s, escalated_at = coalesce(escalated_at, %s),
+        required_role = 'senior', second_role = 'senior', version = version + 1
     where tenant_id = %s and id = %s
 """
+# The lock, and the test again in the outer statement: what another sweep did meanwhile is skipped.
+REMIND = """
+    update radiant.approval_request r set reminded_at = clock_timestamp()
+    from (select tenant_id, id from radiant.approval_request
+          where state = 'pending' and reminded_at is null and reminder_at <= clock_timestamp()
+            and deadline > clock_timestamp()
+          order by reminder_at limit %s for update skip locked) due
+    where r.tenant_id = due.tenant_id and r.id = due.id
+    returning r.tenant_id, r.id, r.session_id, r.domain, r.deadline
+"""
+ASK_SENIORS = """
+    update radiant.approval_request r
+    set escalated_at = clock_timestamp(), version = version + 1
+    from (select tenant_id, id from radiant.approval_request
+          where state = 'pending' and escalated_at is null and escalate_at <= clock_timestamp()
+            and deadline > clock_timestamp()
+          order by escalate_at limit %s for update skip locked) due
+    where r.tenant_id = due.tenant_id and r.id = due.id
+    returning r.tenant_id, r.id, r.session_id, r.domain, r.deadline
+"""
+DOMAIN = "select domain from radiant.approval_request where tenant_id = %s and id = %s"
 LEASE = """
     update radiant.approval_decision d set requested_at = clock_timestamp()
     from (select tenant_id, approval_id from radiant.approval_decision
@@ -82,32 +104,100 @@ class Dispatch:
     attempt: int
 
 
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep did: how many requests were reminded of, escalated, extended and expired."""
+
+    reminded: int
+    escalated: int
+    extended: int
+    expired: int
+
+
+def sweep(database: Database) -> Swept:
+    """Do what time asks for, over all tenants, at most 100 requests of each kind."""
+    reminded = sweep_reminders(database)
+    escalated = sweep_escalations(database)
+    expired, extended = sweep_deadlines(database)
+    idempotency.sweep(database)
+    return Swept(reminded, escalated, extended, expired)
+
+
+def sweep_reminders(database: Database) -> int:
+    """Remind of requests that nobody decided in the first part of their time, once each."""
+    with database.system_transaction("radiant_dispatch") as cursor:
+        cursor.execute(REMIND, (SWEEP_LIMIT,))
+        rows = _by_tenant(cursor.fetchall())
+        for row in rows:
+            _tell(cursor, row, "approval.reminder", "approval.reminded")
+    return len(rows)
+
+
+def sweep_escalations(database: Database) -> int:
+    """Ask seniors as well where the deadline comes near, once each."""
+    with database.system_transaction("radiant_dispatch") as cursor:
+        cursor.execute(ASK_SENIORS, (SWEEP_LIMIT,))
+        rows = _by_tenant(cursor.fetchall())
+        for row in rows:
+            _tell(cursor, row, "approval.escalated", "approval.escalated")
+    return len(rows)
+
+
 def sweep_deadlines(database: Database) -> tuple[int, int]:
-    """Expire or escalate what is overdue, over all tenants.
+    """Expire what is overdue, or extend it once to a senior, over all tenants.
 
     Returns:
-        (expired, escalated) counts.
+        (expired, extended) counts.
     """
-    expired = escalated = 0
+    expired = extended = 0
     with database.system_transaction("radiant_dispatch") as cursor:
         cursor.execute(OVERDUE, (SWEEP_LIMIT,))
-        for row in cursor.fetchall():
-            if may_escalate(row["on_timeout"], row["escalated_at"]):
-                deadline = escalated_deadline(row["created_at"], row["deadline"], row["now"])
-                cursor.execute(ESCALATE, (deadline, row["now"], row["tenant_id"], row["id"]))
-                audit.record(
-                    cursor,
-                    row["tenant_id"],
-                    actor=SYSTEM_DEADLINE,
-                    action="approval.escalated",
-                    session_id=row["session_id"],
-                    approval_id=row["id"],
-                )
-                escalated += 1
+        for row in _by_tenant(cursor.fetchall()):
+            if may_extend(row["on_timeout"], row["extended_at"]):
+                deadline = extended_deadline(row["created_at"], row["deadline"], row["now"])
+                values = (deadline, row["now"], row["now"], row["tenant_id"], row["id"])
+                cursor.execute(EXTEND, values)
+                row = {**row, "deadline": deadline}
+                _tell(cursor, row, "approval.escalated", "approval.extended", extended=True)
+                extended += 1
             else:
                 expire(cursor, row["tenant_id"], row, row["now"])
                 expired += 1
-    return expired, escalated
+    return expired, extended
+
+
+def _by_tenant(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    # The audit chains are locked in the order of their rows: one order, so that sweeps at the same
+    # time cannot wait for each other in a circle.
+    return sorted(rows, key=lambda row: row["tenant_id"])
+
+
+def _tell(
+    cursor: Cursor,
+    row: Mapping[str, Any],
+    event: events.EventType,
+    action: str,
+    *,
+    extended: bool = False,
+) -> None:
+    audit.record(
+        cursor,
+        row["tenant_id"],
+        actor=SYSTEM_DEADLINE,
+        action=action,
+        session_id=row["session_id"],
+        approval_id=row["id"],
+    )
+    events.emit(
+        cursor,
+        row["tenant_id"],
+        event,
+        session_id=row["session_id"],
+        domain=row["domain"],
+        approval_id=row["id"],
+        deadline=row["deadline"],
+        detail={"role": "senior", "extended": extended} if event == "approval.escalated" else {},
+    )
 
 
 def lease_decisions(database: Database, *, limit: int = 50) -> list[Dispatch]:
@@ -157,7 +247,7 @@ def finish_decisions(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> None:
 
 def retry_continuation(
     database: Database, approval_id: UUID, run_id: str, *, attempt: int | None = None
-) -> int | None:
+) -> int | Literal["stuck"] | None:
     """Give a failed continuation's decision back for another attempt.
 
     Args:
@@ -166,8 +256,8 @@ def retry_continuation(
             run failed before it claimed the decision.
 
     Returns:
-        The number of the next attempt; None where there is none, because the run is not the one
-        that carries the decision out or because all attempts are used up.
+        The number of the next attempt; ``stuck`` where all are used up, which an event tells as
+        well; None where the run is not the one that carries the decision out.
     """
     values = {
         "approval": approval_id,
@@ -189,4 +279,31 @@ def retry_continuation(
             approval_id=approval_id,
             detail={"next_attempt": row["attempt"]},
         )
-    return row["attempt"] if row["attempt"] <= MAX_CONTINUATION_ATTEMPTS else None
+        if row["attempt"] <= MAX_CONTINUATION_ATTEMPTS:
+            return row["attempt"]
+        _raise_alarm(cursor, row, approval_id)
+    return "stuck"
+
+
+def _raise_alarm(cursor: Cursor, row: Mapping[str, Any], approval_id: UUID) -> None:
+    """Record that a decision is not carried out by itself any more and needs a person."""
+    audit.record(
+        cursor,
+        row["tenant_id"],
+        actor="system:dispatch",
+        action="approval.stuck",
+        session_id=row["session_id"],
+        approval_id=approval_id,
+    )
+    cursor.execute(DOMAIN, (row["tenant_id"], approval_id))
+    request = cursor.fetchone()
+    assert request is not None  # noqa: S101 - a decision refers to its request
+    events.emit(
+        cursor,
+        row["tenant_id"],
+        "approval.stuck",
+        session_id=row["session_id"],
+        domain=request["domain"],
+        approval_id=approval_id,
+        detail={"attempts": MAX_CONTINUATION_ATTEMPTS},
+    )

@@ -1,9 +1,10 @@
 """How RADIANT talks to Postgres: one bounded pool, one way to open a transaction.
 
 A login has no rights of its own. Every transaction steps into exactly one role with
-``SET LOCAL ROLE`` (radiant_app, radiant_review, radiant_dispatch, radiant_maintenance) and, for
-tenant roles, sets the tenant transaction-locally, so nothing survives on a pooled connection and
-row-level security always applies: the roles are neither owner nor superuser.
+``SET LOCAL ROLE`` (radiant_app, radiant_review, radiant_reveal, radiant_dispatch,
+radiant_maintenance) and, for tenant roles, sets the tenant transaction-locally, so nothing survives
+on a pooled connection and row-level security always applies: the roles are neither owner nor
+superuser.
 """
 
 import os
@@ -22,7 +23,7 @@ from sqlalchemy.pool import QueuePool
 
 from radiant_dagster.errors import ConfigurationError, DatabaseUnavailable
 
-TenantRole = Literal["radiant_app", "radiant_review"]
+TenantRole = Literal["radiant_app", "radiant_review", "radiant_reveal"]
 SystemRole = Literal["radiant_dispatch", "radiant_maintenance"]
 Cursor = psycopg2.extras.RealDictCursor
 
@@ -140,7 +141,8 @@ class Database:
 
         Args:
             tenant_id: Rows of every other tenant are invisible inside.
-            role: ``radiant_review`` for Mission Control and the approvals commands.
+            role: ``radiant_review`` for Mission Control and the approvals commands,
+                ``radiant_reveal`` for the originals of a review.
 
         Raises:
             DatabaseUnavailable: The server is away, or no connection came free in ten seconds.

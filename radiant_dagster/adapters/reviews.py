@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from radiant_dagster.adapters import approvals, sessions, tool_calls
+from radiant_dagster.adapters import approval_requests, approvals, sessions, tool_calls
 from radiant_dagster.adapters.postgres import Cursor
+from radiant_dagster.domain.approvals import answers_text
 from radiant_dagster.domain.phi import Detector, scrub_bundle
 
 MOST_TOOL_CALLS = 100  # shown to a reviewer; a swarm of 64 could make more than anybody reads
@@ -34,7 +35,7 @@ def scrubbed_review(
 
     Returns:
         The review document (prompt, draft, its claims and dissent, answers by agent, tool calls,
-        facts) and the withheld flag.
+        titles of the heuristics that were offered, facts) and the withheld flag.
     """
     details: Mapping[str, Any] = session["draft_details"] or {} if draft else {}
     claims: Sequence[Mapping[str, Any]] = details.get("claims", [])
@@ -67,6 +68,8 @@ def scrubbed_review(
         fields[f"arguments:{n}"] = json.dumps(call["arguments"], ensure_ascii=False)
         fields[f"output:{n}"] = call["output"]
         fields[f"tool:{n}"] = call["name"]  # a model wrote it, so it may hold anything
+    used: Sequence[Mapping[str, Any]] = session["heuristics"]
+    fields |= {f"heuristic:{n}": item["trigger_pattern"] for n, item in enumerate(used)}
     try:
         bundle = scrub_bundle(fields, detector)
     except Exception as error:  # noqa: BLE001 - any fault of a detector means: show nothing
@@ -98,6 +101,14 @@ def scrubbed_review(
             }
             for n, call in enumerate(shown)
         ],
+        "heuristics": [
+            {
+                "id": item["id"],
+                "polarity": item["polarity"],
+                "title": bundle.fields[f"heuristic:{n}"],
+            }
+            for n, item in enumerate(used)
+        ],
         "scrubbed": dict(bundle.counts),
     }, False
 
@@ -125,13 +136,14 @@ def submit(
     agents = sessions.agent_rows(cursor, tenant_id, session["id"])
     calls = tool_calls.of_session(cursor, tenant_id, session["id"])
     review, withheld = scrubbed_review(detector, session, agents, draft, calls)
-    stored = approvals.request_approval(
+    stored = approval_requests.request_approval(
         cursor,
         tenant_id,
         approval_id,
         session,
         attempt=attempt,
-        draft=draft,
+        payload=draft or answers_text(agents),
+        review_stage="draft" if draft else "answers",
         review=review,
         withheld=withheld,
         reasons=reasons,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from radiant_dagster.adapters import agent_progress, audit, ledger
+from radiant_dagster.adapters import agent_progress, audit, endings, ledger
 from radiant_dagster.adapters.postgres import Database
 
 SessionKey = tuple[UUID, UUID]
@@ -18,7 +18,7 @@ MARK_FAILED = """
            or (tenant_id = %(tenant)s and id = %(session)s and status = 'created'
                and dagster_run_id is null))
       and status in ('created', 'running', 'synthesised', 'concluding')
-    returning tenant_id, id
+    returning tenant_id, id, domain, status
 """
 MARK_CANCELLED = """
     update radiant.session set status = 'cancelled', ended_at = clock_timestamp()
@@ -26,7 +26,7 @@ MARK_CANCELLED = """
            or (tenant_id = %(tenant)s and id = %(session)s and status = 'created'
                and dagster_run_id is null))
       and status in ('created', 'running', 'synthesised', 'awaiting_review', 'concluding')
-    returning tenant_id, id
+    returning tenant_id, id, domain, status
 """
 # A session of `created` has no run yet and says so itself; one in review waits for a person, and
 # one that a continuation concludes belongs to its decision, which is dispatched again.
@@ -35,14 +35,6 @@ AT_WORK = """
     where status in ('running', 'synthesised', 'concluding') and dagster_run_id is not null
       and conclude_run_id is null and created_at < clock_timestamp() - make_interval(secs => %s)
     order by created_at limit %s
-"""
-CANCEL_APPROVALS = """
-    update radiant.approval_request set state = 'cancelled', version = version + 1
-    where tenant_id = %s and session_id = %s and state = 'pending'
-"""
-DROP_DECISIONS = """
-    update radiant.approval_decision set done_at = clock_timestamp()
-    where tenant_id = %s and session_id = %s and done_at is null
 """
 
 
@@ -105,9 +97,6 @@ def _mark(
         cursor.execute(statement, {"runs": runs, "tenant": tenant_id, "session": session_id})
         rows = [dict(row) for row in cursor.fetchall()]
         for row in rows:
-            if statement is MARK_CANCELLED:
-                cursor.execute(CANCEL_APPROVALS, (row["tenant_id"], row["id"]))
-                cursor.execute(DROP_DECISIONS, (row["tenant_id"], row["id"]))
             ledger.settle_session(cursor, row["tenant_id"], row["id"])
             agent_progress.forget(cursor, row["tenant_id"], row["id"])
             audit.record(
@@ -118,6 +107,9 @@ def _mark(
                 session_id=row["id"],
                 detail={"run_id": runs[0]},
             )
+            if statement is MARK_CANCELLED:
+                endings.drop_approvals(cursor, row["tenant_id"], row["id"], actor="system:dagster")
+            endings.tell_end(cursor, row["tenant_id"], row["id"], row["domain"], row["status"])
     for row in rows:
         ledger.book_ended(database, row["tenant_id"], row["id"])
     return rows

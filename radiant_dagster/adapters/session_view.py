@@ -37,7 +37,7 @@ AGENTS_PROGRESS = """
 """
 REVIEW_PROGRESS = """
     select r.id, r.state, r.attempt, r.deadline, r.reasons, r.on_timeout, r.required_role,
-           r.withheld, r.escalated_at is not null as escalated,
+           r.withheld, r.extended_at is not null as extended,
            extract(epoch from r.deadline - clock_timestamp())::float as seconds_left,
            d.verdict, coalesce(d.decided_by, '{}') as decided_by,
            d.claimed_run_id is not null as claimed
@@ -47,8 +47,8 @@ REVIEW_PROGRESS = """
 """
 APPROVALS_OF_SESSION = """
     select r.id, r.attempt, r.state, r.reasons, r.created_at, r.deadline, r.escalated_at,
-           r.required_role, r.withheld, d.verdict, d.decided_by, d.decided_at, d.guidance,
-           d.claimed_run_id, d.done_at
+           r.extended_at, r.required_role, r.withheld, d.verdict, d.decided_by, d.decided_at,
+           d.guidance, d.claimed_run_id, d.done_at
     from radiant.approval_request r
     left join radiant.approval_decision d on d.tenant_id = r.tenant_id and d.approval_id = r.id
     where r.tenant_id = %s and r.session_id = %s order by r.attempt
@@ -98,7 +98,7 @@ class ReviewProgress:
     on_timeout: str
     required_role: str
     withheld: bool
-    escalated: bool
+    extended: bool
     seconds_left: float
     verdict: str | None
     decided_by: list[str]

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 from psycopg2 import sql
 from psycopg2.extras import execute_values  # pyright: ignore[reportUnknownVariableType]
 
-from radiant_dagster.adapters import agent_progress, audit, ledger
+from radiant_dagster.adapters import agent_progress, audit, endings, ledger
 from radiant_dagster.adapters.ledger import Ticket
 from radiant_dagster.adapters.postgres import Cursor
 from radiant_dagster.domain.governor import agent_call
@@ -42,8 +42,11 @@ SESSIONS = """
     from radiant.session where tenant_id = %s order by created_at desc limit %s
 """
 ADVANCE = """
-    update radiant.session set status = %s{assignments}
-    where tenant_id = %s and id = %s and status = any(%s) returning live
+    update radiant.session s set status = %s{assignments}
+    from (select status as before from radiant.session
+          where tenant_id = %s and id = %s for update) old
+    where s.tenant_id = %s and s.id = %s and s.status = any(%s)
+    returning s.domain, s.live, old.before
 """
 AGENTS = """
     select * from radiant.agent_run where tenant_id = %s and session_id = %s order by position
@@ -92,15 +95,6 @@ RELEASE = """
     set final_response = %s, final_note = %s,
         answered_at = case when %s::text is null then null else clock_timestamp() end
     where tenant_id = %s and id = %s
-"""
-# A decision that nobody has carried out yet must not launch runs for a cancelled session.
-DROP_DECISIONS = """
-    update radiant.approval_decision set done_at = clock_timestamp()
-    where tenant_id = %s and session_id = %s and done_at is null
-"""
-CANCEL_APPROVALS = """
-    update radiant.approval_request set state = 'cancelled', version = version + 1
-    where tenant_id = %s and session_id = %s and state = 'pending' returning id
 """
 
 
@@ -214,7 +208,7 @@ def advance(
     values = [json.dumps(v) if isinstance(v, dict) else v for v in columns.values()]
     cursor.execute(
         sql.SQL(ADVANCE).format(assignments=assignments),
-        (status, *values, tenant_id, session_id, sorted(ALLOWED[status])),
+        (status, *values, *(tenant_id, session_id) * 2, sorted(ALLOWED[status])),
     )
     changed = cursor.fetchone()
     if changed is not None:
@@ -222,6 +216,8 @@ def advance(
             ledger.settle_session(cursor, tenant_id, session_id)
             if changed["live"]:
                 agent_progress.forget(cursor, tenant_id, session_id)
+            if changed["before"] != status:  # a re-executed step closes it again
+                endings.tell_end(cursor, tenant_id, session_id, changed["domain"], status)
         return
     cursor.execute(SESSION_STATUS, (tenant_id, session_id))
     row = cursor.fetchone()
@@ -254,19 +250,8 @@ def cancel_session(cursor: Cursor, tenant_id: UUID, session_id: UUID, *, actor: 
         SessionNotFound: Unknown, or another tenant's.
     """
     advance(cursor, tenant_id, session_id, "cancelled")
-    cursor.execute(CANCEL_APPROVALS, (tenant_id, session_id))
-    approvals = [row["id"] for row in cursor.fetchall()]
-    cursor.execute(DROP_DECISIONS, (tenant_id, session_id))
     audit.record(cursor, tenant_id, actor=actor, action="session.cancelled", session_id=session_id)
-    for approval_id in approvals:
-        audit.record(
-            cursor,
-            tenant_id,
-            actor=actor,
-            action="approval.cancelled",
-            session_id=session_id,
-            approval_id=approval_id,
-        )
+    endings.drop_approvals(cursor, tenant_id, session_id, actor=actor)
 
 
 def save_offered(

@@ -186,7 +186,7 @@ def _render_draft(console: Console, review: Mapping[str, Any]) -> None:
 
 def _countdown(row: Mapping[str, Any]) -> str:
     end = "the session ends without an answer"
-    if row["on_timeout"] == "escalate" and row["escalated_at"] is None:
+    if row["on_timeout"] == "escalate" and row["extended_at"] is None:
         end = "the deadline is extended once and a senior reviewer is asked"
     return (
         f"Waits for a {row['required_role']}: {duration(seconds_left(row))} left (until "

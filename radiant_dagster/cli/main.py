@@ -30,6 +30,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "sessions": ("sessions", "List, show, watch, cancel and rerun sessions."),
         "approvals": ("approvals", "Read what waits for a person, and decide it."),
         "grimoire": ("grimoire", "Read and curate what the Think Tank has learned."),
+        "audit": ("audit", "Who did what; and prove that nobody changed it."),
         "budget": ("budget", "Show and set what may be spent; list what was."),
     },
     "Set up": {

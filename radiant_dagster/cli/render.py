@@ -85,7 +85,7 @@ def review_lines(review: ReviewProgress) -> list[str]:
     """Return the exact commands that decide a review, and how long there is."""
     left = max(review.seconds_left, 0.0)
     end = "the session ends without an answer"
-    if review.on_timeout == "escalate" and not review.escalated:
+    if review.on_timeout == "escalate" and not review.extended:
         end = "a senior reviewer is asked"
     return [
         f"A {review.required_role} has to decide approval {review.id} within {duration(left)}, "

@@ -20,17 +20,24 @@ from radiant_dagster.resources import DatabaseResource
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Watches the decisions table. Launches `synthesis_and_librarian` once for every "
     "decision that nobody carries out yet, and turns approvals whose deadline has passed into "
-    "recorded `expired` decisions. Charges money that is still held for a session long after its "
-    "last deadline. Deletes agents' drafts that killed workers left. A skipped "
-    "tick says how many approvals wait and until when.",
+    "recorded `expired` decisions. Reminds of pending ones at half their time and asks seniors as "
+    "well at 80 %. Charges money that is still held for a session long after its last deadline. "
+    "Deletes agents' drafts that killed workers left. A skipped tick says how many approvals wait "
+    "and until when.",
 )
 def approval_sensor(
     context: dg.SensorEvaluationContext, database: DatabaseResource
 ) -> dg.SensorResult | dg.SkipReason:
     """Launch continuations of decided approvals."""
-    expired, escalated = dispatch.sweep_deadlines(database.database)
-    if expired or escalated:
-        context.log.info("Deadlines: %s expired, %s escalated", expired, escalated)
+    swept = dispatch.sweep(database.database)
+    if swept != dispatch.Swept(0, 0, 0, 0):
+        context.log.info(
+            "Deadlines: %s reminded, %s escalated, %s extended, %s expired",
+            swept.reminded,
+            swept.escalated,
+            swept.extended,
+            swept.expired,
+        )
     abandoned = ledger.sweep(database.database)
     if abandoned:
         context.log.warning("Reservations nobody settled, charged in full: %s", abandoned)

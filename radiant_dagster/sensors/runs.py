@@ -49,7 +49,16 @@ def session_failure_sensor(
     approval_id = _approval_of(run)
     if approval_id is not None:
         attempt = attempt_of(run.tags.get("dagster/run_key"))
-        dispatch.retry_continuation(database.database, approval_id, run.run_id, attempt=attempt)
+        following = dispatch.retry_continuation(
+            database.database, approval_id, run.run_id, attempt=attempt
+        )
+        if following == "stuck":
+            context.log.error(
+                "Approval %s: no attempt is left to carry its decision out. Mend the cause, then "
+                "re-execute run %s from failure.",
+                approval_id,
+                run.run_id,
+            )
     return None
 
 

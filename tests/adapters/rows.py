@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg2 import sql
 
-from radiant_dagster.adapters import approvals
+from radiant_dagster.adapters import approval_requests
 
 TABLES = """
     select c.relname as name,
@@ -98,6 +98,7 @@ def fill_tenant(cursor: Any, tenant_id: uuid.UUID) -> None:
         decided_by=["lee"], decided_at="2026-01-01",
     )  # fmt: skip
     insert(cursor, "audit", tenant_id=tenant_id, actor="ann", action="test")
+    insert(cursor, "event", **keys, type="session.completed", domain="general")
     insert(
         cursor, "heuristic_usage", **keys, agent_id="a", heuristic_id=heuristic_id, rank=1,
         similarity=0.9,
@@ -117,6 +118,7 @@ def fill_tenant(cursor: Any, tenant_id: uuid.UUID) -> None:
     insert(cursor, "tenant_tool", tenant_id=tenant_id, name="t", allowed=True, set_by="ann")
     insert(cursor, "tool_call", **keys, agent_id="a", position=0, round=1, name="t", arguments={})
     insert(cursor, "budget_refusal", **keys, scope="day", needed_micro_usd=1)
+    insert(cursor, "idempotency", tenant_id=tenant_id, actor="lee", key="k", request_hash=b"x")
     empty = []
     for table, key in tenant_tables(cursor).items():
         cursor.execute(
@@ -150,10 +152,13 @@ def insert_approval(cursor: Any, tenant_id: uuid.UUID, **changes: Any) -> uuid.U
     approval_id = uuid.uuid4()
     values: dict[str, Any] = {
         "attempt": 1,
-        "draft": "The draft.",
+        "payload": "The draft.",
+        "review_stage": "draft",
         "review": {"draft": "The draft."},
         "withheld": False,
         "reasons": ["requested"],
     }
     session = {"id": session_id, "domain": "general", "user_id": "ann"}
-    return approvals.request_approval(cursor, tenant_id, approval_id, session, **(values | changes))
+    return approval_requests.request_approval(
+        cursor, tenant_id, approval_id, session, **(values | changes)
+    )

@@ -12,7 +12,7 @@ import psycopg2
 import psycopg2.extras
 import pytest
 
-from radiant_dagster.adapters import approvals, audit, dispatch, sessions
+from radiant_dagster.adapters import approval_requests, approvals, audit, dispatch, sessions
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.domain.approvals import MAX_CONTINUATION_ATTEMPTS, Vote, payload_hash
 from radiant_dagster.errors import (
@@ -92,32 +92,37 @@ def wide(database_url: str) -> Iterator[Database]:
     pool.close()
 
 
-def test_of_sixteen_votes_at_once_one_wins_and_the_others_hear_who(
-    wide: Database, tenant: uuid.UUID, approval: uuid.UUID
+def test_of_sixteen_votes_at_once_one_wins_and_the_others_hear_who_a_hundred_times(
+    wide: Database, tenant: uuid.UUID
 ) -> None:
+    with wide.tenant_transaction(tenant) as cursor:
+        ids = [insert_approval(cursor, tenant) for _ in range(100)]
     start = threading.Barrier(16)
-    won: list[str] = []
-    lost: list[ApprovalAlreadyResolved] = []
+    won: dict[uuid.UUID, list[str]] = {item: [] for item in ids}
+    lost: dict[uuid.UUID, list[ApprovalAlreadyResolved]] = {item: [] for item in ids}
 
     def vote(number: int) -> None:
         mine = replace(REJECTION if number % 2 else VOTE, actor=f"dr-{number}")
-        start.wait()
-        try:
-            approvals.decide(wide, tenant, approval, mine)
-            won.append(mine.actor)
-        except ApprovalAlreadyResolved as error:
-            lost.append(error)
+        for approval in ids:
+            start.wait()
+            try:
+                approvals.decide(wide, tenant, approval, mine)
+                won[approval].append(mine.actor)
+            except ApprovalAlreadyResolved as error:
+                lost[approval].append(error)
 
-    threads = [threading.Thread(target=vote, args=(number,)) for number in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(vote, range(16)))
 
-    assert len(won) == 1
-    assert {error.standing.decided_by for error in lost} == {tuple(won)}
-    assert decision(wide, tenant, approval)["decided_by"] == won
-    assert all("CANARY" not in str(error) for error in lost)
+    for approval in ids:
+        assert len(won[approval]) == 1
+        assert len(lost[approval]) == 15
+        assert {error.standing.decided_by for error in lost[approval]} == {tuple(won[approval])}
+        assert all("CANARY" not in str(error) for error in lost[approval])
+    with wide.tenant_transaction(tenant) as cursor:
+        cursor.execute("select approval_id, decided_by from radiant.approval_decision")
+        assert {row["approval_id"]: row["decided_by"] for row in cursor.fetchall()} == won
+        assert audit.verify(cursor, tenant).holds
 
 
 def test_a_late_vote_records_expired_and_is_refused(
@@ -212,13 +217,14 @@ def test_a_repeated_request_for_one_attempt_changes_nothing(
 ) -> None:
     session = {"id": stored(database, tenant, approval)["session_id"]}
     with database.tenant_transaction(tenant) as cursor:
-        again = approvals.request_approval(
+        again = approval_requests.request_approval(
             cursor,
             tenant,
             uuid.uuid4(),
             {**session, "domain": "general", "user_id": "ann"},
             attempt=1,
-            draft="Another draft.",
+            payload="Another draft.",
+            review_stage="draft",
             review={},
             withheld=False,
             reasons=[],
@@ -267,11 +273,11 @@ def test_decisions_and_sweeps_at_the_deadline_leave_one_decision_each_and_none_l
 ) -> None:
     ids = []
     with wide.tenant_transaction(tenant) as cursor:
-        for number in range(100):
+        for number in range(300):
             ids.append(insert_approval(cursor, tenant))
             cursor.execute(
                 "update radiant.approval_request set deadline ="
-                " clock_timestamp() + make_interval(secs => 0.3 + 0.005 * %s) where id = %s",
+                " clock_timestamp() + make_interval(secs => 1 + 0.005 * %s) where id = %s",
                 (number, ids[-1]),
             )
     connection = psycopg2.connect(owner_url)
@@ -325,6 +331,21 @@ def test_decisions_and_sweeps_at_the_deadline_leave_one_decision_each_and_none_l
     assert all(row["decided_at"] >= row["deadline"] and row["votes"] == 0 for row in expired)
     assert outcomes.count("approved") == len(human)
     assert len(human) + len(expired) == len(ids)
+
+
+def test_a_decision_that_commits_late_is_dispatched_though_later_ones_went_before(
+    database: Database, tenant: uuid.UUID, owner_url: str
+) -> None:
+    early, later = ask(database, tenant), ask(database, tenant)
+    with database.tenant_transaction(tenant, role="radiant_review") as cursor:
+        approvals.cast_vote(cursor, tenant, early, VOTE)
+        approvals.decide(database, tenant, later, VOTE)
+        before = dispatch.lease_decisions(database)  # a cursor on a sequence would move past it
+
+    after = dispatch.lease_decisions(database)
+
+    assert [item.approval_id for item in before] == [later]
+    assert [item.approval_id for item in after] == [early]
 
 
 def test_a_leased_decision_is_dispatched_again_only_when_the_lease_has_run_out(
@@ -416,7 +437,7 @@ def test_a_failed_continuation_is_given_back_twice_and_then_waits_for_an_operato
         nexts.append(dispatch.retry_continuation(database, approval, f"run-{number}"))
 
     assert attempts == [1, 2, 3]
-    assert nexts == [2, 3, None]
+    assert nexts == [2, 3, "stuck"]
     assert dispatch.lease_decisions(database) == []
     assert claim(database, tenant, approval, "by-hand")["verdict"] == "approved"
 

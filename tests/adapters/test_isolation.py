@@ -12,12 +12,13 @@ import pytest
 from psycopg2 import sql
 
 from radiant_dagster.adapters import approvals, dispatch, grimoire, sessions, tenants
+from radiant_dagster.adapters.migrations import LOGIN_ROLES
 from radiant_dagster.adapters.postgres import ENTER_TENANT, Database, location
 from radiant_dagster.domain.approvals import Vote, payload_hash
 from radiant_dagster.errors import ConfigurationError, DatabaseUnavailable, RadiantError
 from tests.adapters.rows import fill_tenant, tenant_tables
 
-APP_ROLES = ("radiant_app", "radiant_review", "radiant_dispatch", "radiant_maintenance")
+APP_ROLES = LOGIN_ROLES
 OTHER = uuid.UUID(int=0xB0B)
 
 
@@ -129,7 +130,7 @@ def attempt(connection: Any, statement: Any, parameters: tuple[Any, ...] = ()) -
 CONTEXTS: dict[str, str | None] = {"other tenant": str(OTHER), "unset": None, "empty": ""}
 
 
-@pytest.mark.parametrize("role", ["radiant_app", "radiant_review"])
+@pytest.mark.parametrize("role", ["radiant_app", "radiant_review", "radiant_reveal"])
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_no_statement_on_any_tenant_table_reaches_another_tenants_rows(
     both: tuple[uuid.UUID, uuid.UUID],
@@ -383,6 +384,21 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
         "delete from radiant.approval_vote",
         "update radiant.audit set actor = 'x'",
         "delete from radiant.audit",
+        "update radiant.approval_request set quorum = 1",
+        "update radiant.approval_request set required_role = 'viewer'",
+        "delete from radiant.idempotency",
+    ),
+    "radiant_reveal": (
+        "select final_response from radiant.session",
+        "select context from radiant.session",
+        "select review_sanitized from radiant.approval_request",
+        "update radiant.approval_request set state = 'approved'",
+        "select 1 from radiant.approval_vote",
+        "select 1 from radiant.approval_decision",
+        "select 1 from radiant.knowledge_heuristics",
+        "select 1 from radiant.audit",
+        "insert into radiant.approval_vote (tenant_id, approval_id, actor, verdict,"
+        " payload_sha256, at) select id, id, 'x', 'approved', '', now() from radiant.tenant",
     ),
     "radiant_dispatch": (
         "select prompt from radiant.session",
@@ -402,6 +418,8 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
         "update radiant.approval_decision set verdict = 'approved'",
         "select action_template from radiant.knowledge_heuristics",
         "select detail from radiant.audit",
+        "select body from radiant.idempotency",
+        "update radiant.approval_request set assignees = null",
     ),
     "radiant_maintenance": (
         "select trigger_pattern from radiant.knowledge_heuristics",

@@ -15,9 +15,9 @@ from radiant_dagster.domain.approvals import (
     Vote,
     attempt_of,
     continuation_run_key,
-    escalated_deadline,
+    extended_deadline,
     judge_vote,
-    may_escalate,
+    may_extend,
     payload_hash,
     require_reviewed_text,
     validate_vote,
@@ -33,6 +33,7 @@ DEADLINE = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 BEFORE = DEADLINE - timedelta(seconds=1)
 REQUEST = PendingApproval(
     id=uuid.UUID(int=7),
+    domain="general",
     requested_by="ann",
     deadline=DEADLINE,
     quorum=1,
@@ -191,13 +192,13 @@ def test_a_deadline_is_extended_once_by_its_original_length() -> None:
     created = DEADLINE - timedelta(minutes=5)
     now = DEADLINE + timedelta(seconds=30)
 
-    later = escalated_deadline(created, DEADLINE, now)
+    later = extended_deadline(created, DEADLINE, now)
 
     assert later == now + timedelta(minutes=5)
-    assert may_escalate("escalate", None)
-    assert not may_escalate("escalate", now)
-    assert not may_escalate("reject", None)
-    assert escalated_deadline(DEADLINE, DEADLINE, now) > now
+    assert may_extend("escalate", None)
+    assert not may_extend("escalate", now)
+    assert not may_extend("reject", None)
+    assert extended_deadline(DEADLINE, DEADLINE, now) > now
 
 
 @given(st.uuids(), st.integers(1, 9))

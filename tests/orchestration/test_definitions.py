@@ -409,6 +409,9 @@ def test_a_terminated_run_cancels_the_pending_approval_too(
 
     with world.database.tenant_transaction(world.tenant) as cursor:
         assert approvals.get_approval(cursor, world.tenant, approval_id)["state"] == "cancelled"
+        cursor.execute("select type from radiant.event order by seq")
+        told = [row["type"] for row in cursor.fetchall()]
+    assert told == ["approval.requested", "approval.cancelled", "session.completed"]
 
 
 @pytest.mark.parametrize(

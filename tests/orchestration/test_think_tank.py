@@ -393,6 +393,48 @@ def test_answers_may_be_reviewed_before_there_is_a_draft(
     assert row["final_response"] == row["draft"]
 
 
+def test_answers_exchanged_after_their_approval_are_not_synthesised(
+    world: World, instance: dg.DagsterInstance
+) -> None:
+    with world.database.tenant_transaction(world.tenant) as cursor:
+        cursor.execute("update radiant.domain_policy set review_stage = 'answers'")
+    session_id = submit(world, require_approval=True)
+    think(world, session_id, instance)
+    approval_id = decide(world, "approved")
+    with world.database.tenant_transaction(world.tenant) as cursor:
+        cursor.execute(
+            "update radiant.agent_run set response = 'Take twice the dose.' where agent_id = %s",
+            ("skeptic",),
+        )
+
+    result = conclude(world, approval_id, instance)
+
+    row = session(world, session_id)
+    assert not result.success
+    assert (row["draft"], row["final_response"]) == (None, None)
+
+
+def test_whoever_waits_hears_of_each_change_once_and_of_no_text(
+    world: World, instance: dg.DagsterInstance
+) -> None:
+    session_id = submit(world, domain="medical")
+    think(world, session_id, instance)
+    approval_id = decide(world, "rejected", guidance="CANARY wrong dose")
+    conclude(world, approval_id, instance)
+
+    with world.database.tenant_transaction(world.tenant) as cursor:
+        cursor.execute("select type, domain, detail from radiant.event order by seq")
+        rows = cursor.fetchall()
+    assert [row["type"] for row in rows] == [
+        "approval.requested",
+        "approval.decided",
+        "session.completed",
+    ]
+    assert [row["detail"] for row in rows[1:]] == [{"verdict": "rejected"}, {"status": "rejected"}]
+    assert "CANARY" not in str(rows)
+    assert "vaccine" not in str(rows)
+
+
 def test_reexecution_keeps_what_was_paid_before(world: World, instance: dg.DagsterInstance) -> None:
     """The sum counts every paid call once, also where a session needed two runs."""
     for agent in ("analyst", "domain_expert", "skeptic"):
