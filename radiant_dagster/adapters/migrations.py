@@ -21,9 +21,14 @@ ROLES = (
     "radiant_review",
     "radiant_dispatch",
     "radiant_maintenance",
+    "radiant_auth",
+    "radiant_api",
 )
 # What the login of runs, sensors and the CLI may step into.
 LOGIN_ROLES = ("radiant_app", "radiant_review", "radiant_dispatch", "radiant_maintenance")
+# What Mission Control and `radiant keys` may step into, by RADIANT_REVIEW_DATABASE_URL. Not for the
+# login above: whoever executes models' text must not be able to make itself a key.
+REVIEW_LOGIN_ROLES = ("radiant_review", "radiant_auth", "radiant_api")
 MIN_POSTGRES = 150000
 MIN_PGVECTOR = (0, 8)
 LOCK = "select pg_advisory_lock(hashtext('radiant migrations'))"

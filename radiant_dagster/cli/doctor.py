@@ -15,7 +15,11 @@ from radiant_dagster.adapters.cato import build_cato
 from radiant_dagster.adapters.dagster_api import DagsterApi
 from radiant_dagster.adapters.embeddings import build_embeddings
 from radiant_dagster.adapters.llm_transports import build_llm
-from radiant_dagster.adapters.migrations import MIN_PGVECTOR, MIN_POSTGRES
+from radiant_dagster.adapters.migrations import (
+    MIN_PGVECTOR,
+    MIN_POSTGRES,
+    REVIEW_LOGIN_ROLES,
+)
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.adapters.synthesis import verdict_of
@@ -196,10 +200,11 @@ def check_reviewer(settings: Settings) -> str:
             "Give reviewers one of their own where that matters."
         )
     url = settings.review_database_url.get_secret_value()
-    facts = health.database_facts(url, roles=("radiant_review",))
+    facts = health.database_facts(url, roles=REVIEW_LOGIN_ROLES)
     if facts.missing_roles:
         raise Failed(
-            "RADIANT_REVIEW_DATABASE_URL: the login lacks radiant_review. Run `radiant db migrate`."
+            f"RADIANT_REVIEW_DATABASE_URL: the login lacks {', '.join(facts.missing_roles)}. Run "
+            "`radiant db migrate`."
         )
     return facts.location
 

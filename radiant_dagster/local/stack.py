@@ -25,7 +25,12 @@ from typing import Self
 
 import radiant_dagster
 from radiant_dagster.adapters.health import ping_broker
-from radiant_dagster.adapters.migrations import LOGIN_ROLES, migrate, require_current
+from radiant_dagster.adapters.migrations import (
+    LOGIN_ROLES,
+    REVIEW_LOGIN_ROLES,
+    migrate,
+    require_current,
+)
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.errors import ServerDied
 from radiant_dagster.local.control import StackInfo, clear_record, write_record
@@ -58,7 +63,7 @@ DAGSTER_PROCESSES: tuple[ProcessName, ...] = ("code", "webserver", "daemon", "wo
 NEEDS: dict[ProcessName, ProcessName] = {"webserver": "code", "daemon": "code"}
 # Superuser and reviewer: not for processes that run other people's jobs.
 NOT_FOR_PROCESSES = {"RADIANT_OWNER_DATABASE_URL", "RADIANT_REVIEW_DATABASE_URL"}
-MIGRATED_LOGINS = {"radiant": LOGIN_ROLES, "radiant_reviewer": ("radiant_review",)}
+MIGRATED_LOGINS = {"radiant": LOGIN_ROLES, "radiant_reviewer": REVIEW_LOGIN_ROLES}
 # These two say nothing on a port; their last line of start-up is all there is.
 READY_LINE: dict[ProcessName, re.Pattern[str]] = {
     "daemon": re.compile(r"Instance is configured with the following daemons"),

@@ -17,7 +17,12 @@ from radiant_dagster.domain.approvals import Vote, payload_hash
 from radiant_dagster.errors import ConfigurationError, DatabaseUnavailable, RadiantError
 from tests.adapters.rows import fill_tenant, tenant_tables
 
-APP_ROLES = ("radiant_app", "radiant_review", "radiant_dispatch", "radiant_maintenance")
+APP_ROLES = (
+    "radiant_app", "radiant_review", "radiant_dispatch", "radiant_maintenance", "radiant_auth",
+    "radiant_api",
+)  # fmt: skip
+# Who has a key or a cookie is no business of what runs.
+NOT_FOR_RUNS = ("principal", "api_key", "web_session", "librarian_decision", "approval_payload")
 OTHER = uuid.UUID(int=0xB0B)
 
 
@@ -129,18 +134,19 @@ def attempt(connection: Any, statement: Any, parameters: tuple[Any, ...] = ()) -
 CONTEXTS: dict[str, str | None] = {"other tenant": str(OTHER), "unset": None, "empty": ""}
 
 
-@pytest.mark.parametrize("role", ["radiant_app", "radiant_review"])
+@pytest.mark.parametrize("role", ["radiant_app", "radiant_review", "radiant_api"])
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_no_statement_on_any_tenant_table_reaches_another_tenants_rows(
     both: tuple[uuid.UUID, uuid.UUID],
     owner: Any,
     database_url: str,
+    review_url: str,
     role: str,
     context: str,
 ) -> None:
     victim, _ = both
     tables = tenant_tables(owner)
-    connection = psycopg2.connect(database_url)
+    connection = psycopg2.connect(review_url if role == "radiant_api" else database_url)
     psycopg2.extras.register_uuid(conn_or_curs=connection)
     with connection.cursor() as cursor:
         cursor.execute("select set_config('role', %s, true)", (role,))
@@ -204,7 +210,7 @@ def test_the_same_statements_do_reach_the_tenants_own_rows(
 
     with database.tenant_transaction(own) as cursor:
         for table, key in tables.items():
-            if table in ("librarian_decision", "approval_payload") or key == "id":
+            if table in NOT_FOR_RUNS or key == "id":
                 continue
             cursor.execute(
                 sql.SQL("select {} as owner from {}").format(
@@ -212,6 +218,49 @@ def test_the_same_statements_do_reach_the_tenants_own_rows(
                 )
             )
             assert {row["owner"] for row in cursor.fetchall()} == {own}, table
+
+
+def test_the_api_reaches_its_tenants_rows_but_no_unreleased_draft_and_no_hash(
+    both: tuple[uuid.UUID, uuid.UUID], owner: Any, api_database: Database
+) -> None:
+    own, _ = both
+    tables = tenant_tables(owner)
+
+    with api_database.tenant_transaction(own) as cursor:
+        for table, key in tables.items():
+            if table in ("approval_payload",) or key == "id":
+                continue
+            cursor.execute(
+                sql.SQL("select {} as owner from {}").format(
+                    sql.Identifier(key), sql.Identifier("radiant", table)
+                )
+            )
+            assert {row["owner"] for row in cursor.fetchall()} == {own}, table
+
+    for column, table in (
+        ("draft", "session"), ("draft_details", "session"), ("draft", "approval_payload"),
+        ("sha256", "api_key"), ("sha256", "web_session"),
+    ):  # fmt: skip
+        with (
+            pytest.raises(psycopg2.errors.InsufficientPrivilege),
+            api_database.tenant_transaction(own) as cursor,
+        ):
+            cursor.execute(
+                sql.SQL("select {} from radiant.{}").format(
+                    sql.Identifier(column), sql.Identifier(table)
+                )
+            )
+
+
+@pytest.mark.parametrize("role", ["radiant_auth", "radiant_api"])
+def test_a_worker_can_neither_look_up_credentials_nor_make_a_key(
+    database: Database, tenant: uuid.UUID, role: Any
+) -> None:
+    with (
+        pytest.raises(ConfigurationError, match=f"cannot act as {role}"),
+        database.tenant_transaction(tenant, role=role),
+    ):
+        pass
 
 
 def test_a_row_cannot_be_moved_to_another_tenant(
