@@ -15,6 +15,7 @@ import platformdirs
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from radiant_dagster.adapters.server_settings import ServerSettings
 from radiant_dagster.errors import ConfigurationError
 
 STACK_FILE = "stack.json"
@@ -28,7 +29,7 @@ def default_home() -> Path:
     return Path(platformdirs.user_data_dir("radiant", appauthor=False))
 
 
-class Settings(BaseSettings):
+class Settings(ServerSettings):
     """All settings; secrets print as ``**********``. `radiant config show` tells their origin."""
 
     model_config = SettingsConfigDict(extra="ignore", populate_by_name=True, frozen=True)
@@ -52,7 +53,8 @@ class Settings(BaseSettings):
     review_database_url: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("RADIANT_REVIEW_DATABASE_URL", "review_database_url"),
-        description="Login of Mission Control and of `radiant approvals` (role radiant_review).",
+        description="Login of Mission Control, `radiant keys` and `radiant approvals` (roles "
+        "radiant_review, radiant_auth, radiant_api).",
     )
     dagster_database_url: SecretStr | None = Field(
         None,
@@ -251,6 +253,11 @@ class Settings(BaseSettings):
             raise ConfigurationError(
                 name, first["msg"], "See `radiant config show --help`."
             ) from None
+
+    @property
+    def reviewers_url(self) -> str:
+        """Return the Mission Control that links lead to: an external one, else ours."""
+        return (self.mission_control_url or self.mission_control_address).rstrip("/")
 
     @property
     def resolved_llm_transport(self) -> Literal["proxy", "sdk", "offline"]:
