@@ -24,6 +24,7 @@ MISSING_ROLES = """
     where r.oid is null or not pg_has_role(current_user, r.oid, 'member') order by 1
 """
 ANSWER = "select 1"
+ANSWER_SECONDS = 3.0
 BROKER_SECONDS = 3.0
 
 
@@ -81,6 +82,19 @@ def require_answer(database: Database) -> None:
     """
     with database.system_transaction("radiant_auth") as cursor:
         cursor.execute(ANSWER)
+
+
+def mission_control_ready(url: str) -> bool:
+    """Tell whether Mission Control answers at an address, and its database does."""
+    import urllib3  # only doctor asks
+
+    try:
+        reply = urllib3.request(
+            "GET", f"{url}/readyz", timeout=ANSWER_SECONDS, retries=False, redirect=False
+        )
+    except urllib3.exceptions.HTTPError:
+        return False
+    return reply.status == 200
 
 
 def broker_location(url: str) -> str:

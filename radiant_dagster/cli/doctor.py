@@ -99,6 +99,7 @@ def checks(settings: Settings | ConfigurationError) -> Iterator[tuple[str, Calla
     yield "Embedded stack", lambda: check_stack(s)
     yield "Database", lambda: check_database(s)
     yield "Reviewer's login", lambda: check_reviewer(s)
+    yield "Mission Control", lambda: check_mission_control(s)
     yield "Tenant", lambda: check_tenant(s)
     yield "Broker", lambda: check_broker(s)
     yield "Dagster webserver", lambda: f"{s.dagster_url}, Dagster {_dagster(s).version()}"
@@ -207,6 +208,17 @@ def check_reviewer(settings: Settings) -> str:
             "`radiant db migrate`."
         )
     return facts.location
+
+
+def check_mission_control(settings: Settings) -> str:
+    """Check that reviewers find their pages."""
+    url = settings.mission_control_address
+    if not health.mission_control_ready(url):
+        raise Noted(
+            f"RADIANT_MISSION_CONTROL_URL: nothing is ready at {url}. Start it with `radiant up` "
+            "or `radiant mission-control`; `radiant approvals` works without it."
+        )
+    return url
 
 
 def check_tenant(settings: Settings) -> str:
