@@ -28,6 +28,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Work": {
         "sessions": ("sessions", "List, show, watch, cancel and rerun sessions."),
+        "feedback": ("feedback", "Say how good an answer was that nobody reviewed."),
         "approvals": ("approvals", "Read what waits for a person, and decide it."),
         "grimoire": ("grimoire", "Read and curate what the Think Tank has learned."),
         "budget": ("budget", "Show and set what may be spent; list what was."),

@@ -79,8 +79,8 @@ def _print_addresses(info: StackInfo, settings: Settings, created: bool) -> None
 
 def _print_login(path: Path) -> None:
     # A key in a log file or a service's journal would outlive the terminal it was meant for.
-    shown = f"{path.read_text().strip()} (" if stdin_is_terminal() else "the key in ("
-    click.echo(f"Log in   {shown}{path})")
+    shown = f"{path.read_text().strip()} (kept in {path})"
+    click.echo(f"Log in   {shown if stdin_is_terminal() else f'with the key in {path}'}")
 
 
 @click.command(short_help="Stop what `radiant up` started.", epilog=example("radiant down"))

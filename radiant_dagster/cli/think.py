@@ -6,7 +6,7 @@ made of; none of them prints on its own.
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -29,6 +29,7 @@ from radiant_dagster.cli.common import (
     make_console,
     plain,
     read_text,
+    resolve_id,
     short,
     tenant_option,
     usd,
@@ -54,6 +55,7 @@ class Question:
     Args:
         agents: The swarm, None to use the stored panel.
         rerun_of: The session that is asked again.
+        parent_session_id: The session that is followed up.
     """
 
     prompt: str
@@ -65,6 +67,7 @@ class Question:
     context: Mapping[str, Any] = field(default_factory=dict)
     system_prompt: str | None = None
     rerun_of: UUID | None = None
+    parent_session_id: UUID | None = None
 
 
 def check_question(client: Client, question: Question) -> tuple[SessionRequest, SessionEstimate]:
@@ -85,6 +88,7 @@ def check_question(client: Client, question: Question) -> tuple[SessionRequest, 
         require_approval=question.require_approval,
         context=question.context,
         system_prompt=question.system_prompt,
+        parent_session_id=question.parent_session_id,
     )
 
 
@@ -312,6 +316,7 @@ approve it before you get it.
 Examples:
   radiant think "How should a small clinic prepare its vaccine storage for a power cut?"
   radiant think --domain legal --context contract.txt "What are the risks of clause 7?"
+  radiant think --follow 3f2a9c "And what would that cost?"
   radiant think --estimate --panel quick - < question.txt
   radiant think --panel mine.yaml "Should we move to four-day weeks?"
 
@@ -346,6 +351,9 @@ A panel file lists the agents; only agent_id, role and model are needed:
     "--context", "documents", multiple=True, metavar="FILE",
     help="A text file the agents may use. May be given several times.",
 )  # fmt: skip
+@click.option(
+    "--follow", metavar="SESSION", help="Go on from this session: the agents get its answer."
+)
 @tenant_option
 @click.option("--user", metavar="NAME", help="Who asks. Default: your login name.")
 @click.option("--estimate", is_flag=True, help="Print what it can cost at most, and stop.")
@@ -358,6 +366,7 @@ def think(  # noqa: D103 - click shows HELP
     panel: str,
     require_approval: bool,
     documents: tuple[str, ...],
+    follow: str | None,
     tenant: str | None,
     user: str | None,
     estimate: bool,
@@ -377,6 +386,8 @@ def think(  # noqa: D103 - click shows HELP
         context=read_documents(documents),
     )
     with connect(tenant) as client:
+        if follow is not None:
+            asked = replace(asked, parent_session_id=resolve_id(client, "session", follow))
         if estimate:
             request, bound = check_question(client, asked)
             show_estimate(bound, request, as_json=as_json)
