@@ -197,7 +197,7 @@ async def serve(endpoint: Endpoint, request: Request) -> Response:
         return await _with_session(endpoint, call, response)
     except ClientDisconnect:
         return Response(status_code=400)  # nobody reads it
-    except Exception as error:  # noqa: BLE001 - Starlette would log its message, which may quote content
+    except Exception as error:  # noqa: BLE001 - every fault of a handler is answered in its kind
         problem = problem_of(error)
         if problem.status >= 500:
             log_unexpected(error, request_id)
