@@ -21,7 +21,8 @@ RadiantError
 ├── Cancelled               the session or the run was asked to stop
 └── StateError              the wrong step for what is stored
     ├── SessionNotFound, ApprovalNotFound, HeuristicNotFound, TenantNotFound
-    ├── SessionStateConflict
+    ├── PrincipalNotFound, KeyNotFound
+    ├── SessionStateConflict, FeedbackRefused
     ├── ApprovalAlreadyResolved, ApprovalExpired, ApprovalForbidden, ApprovalChanged
     ├── ApprovalStale, ApprovalClaimed, OriginalErased
     ├── IdempotencyConflict
@@ -477,6 +478,35 @@ class HeuristicNotFound(StateError):
 
     def __init__(self, heuristic_id: UUID | str) -> None:
         super().__init__(f"No heuristic {heuristic_id}. List yours with `radiant grimoire list`.")
+
+
+class PrincipalNotFound(StateError):
+    """No person or service of that name in the tenant."""
+
+    code = "principal_not_found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"name: nobody is called {name!r} here. List them with `radiant principals list`."
+        )
+
+
+class KeyNotFound(StateError):
+    """Unknown key, or another tenant's: both read the same."""
+
+    code = "key_not_found"
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__(f"No key {prefix}. List them with `radiant keys list`.")
+
+
+class FeedbackRefused(StateError):
+    """This session cannot get this person's feedback."""
+
+    code = "feedback_refused"
+
+    def __init__(self, session_id: UUID, reason: str) -> None:
+        super().__init__(f"Session {session_id} takes no feedback from you: {reason}.")
 
 
 class StackAlreadyRunning(StateError):

@@ -66,15 +66,19 @@ def with_database(url: str, name: str, login: str | None = None) -> str:
 
 @pytest.fixture(scope="session")
 def template(admin_url: str) -> str:
-    """Name of a migrated database that tests copy; the login `radiant` has every role."""
+    """Name of a migrated database that tests copy, with the logins of workers and reviewers."""
     run_sql(
         admin_url,
         "create role radiant login noinherit password 'radiant'",
+        "create role radiant_reviewer login noinherit password 'reviewer'",
         "create database radiant_template",
     )
     migrations.migrate(
         with_database(admin_url, "radiant_template"),
-        logins={"radiant": migrations.LOGIN_ROLES},
+        logins={
+            "radiant": migrations.LOGIN_ROLES,
+            "radiant_reviewer": migrations.REVIEW_LOGIN_ROLES,
+        },
     )
     return "radiant_template"
 
@@ -100,6 +104,22 @@ def owner_url(admin_url: str, database_url: str) -> str:
 def database(database_url: str) -> Iterator[Database]:
     """A pool on the test's database."""
     pool = Database(database_url)
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+@pytest.fixture
+def review_url(admin_url: str, database_url: str) -> str:
+    """URL of the same database as the login of Mission Control and of `radiant keys`."""
+    return with_database(admin_url, database_url.rsplit("/", 1)[-1], "radiant_reviewer:reviewer")
+
+
+@pytest.fixture
+def api_database(review_url: str) -> Iterator[Database]:
+    """A pool as Mission Control's: its tenant transactions act as radiant_api."""
+    pool = Database(review_url, tenant_role="radiant_api")
     try:
         yield pool
     finally:

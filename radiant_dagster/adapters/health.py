@@ -14,7 +14,7 @@ from radiant_dagster.adapters.migrations import (
     LOGIN_ROLES,
     pending_migrations,
 )
-from radiant_dagster.adapters.postgres import connect, location
+from radiant_dagster.adapters.postgres import Database, connect, location
 from radiant_dagster.errors import BrokerUnavailable, ConfigurationError
 
 # What this login cannot step into. A role that does not exist counts as missing.
@@ -23,6 +23,8 @@ MISSING_ROLES = """
     left join pg_roles r on r.rolname = wanted.name
     where r.oid is null or not pg_has_role(current_user, r.oid, 'member') order by 1
 """
+ANSWER = "select 1"
+ANSWER_SECONDS = 3.0
 BROKER_SECONDS = 3.0
 
 
@@ -69,6 +71,30 @@ def database_facts(url: str, *, roles: tuple[str, ...] = LOGIN_ROLES) -> Databas
         tuple(row["name"] for row in missing),
         tuple(pending_migrations(url)),
     )
+
+
+def require_answer(database: Database) -> None:
+    """Find out whether a pool's database answers to the role that credentials are checked with.
+
+    Raises:
+        DatabaseUnavailable: It does not.
+        ConfigurationError: The login cannot step into that role.
+    """
+    with database.system_transaction("radiant_auth") as cursor:
+        cursor.execute(ANSWER)
+
+
+def mission_control_ready(url: str) -> bool:
+    """Tell whether Mission Control answers at an address, and its database does."""
+    import urllib3  # only doctor asks
+
+    try:
+        reply = urllib3.request(
+            "GET", f"{url}/readyz", timeout=ANSWER_SECONDS, retries=False, redirect=False
+        )
+    except urllib3.exceptions.HTTPError:
+        return False
+    return reply.status == 200
 
 
 def broker_location(url: str) -> str:

@@ -1,10 +1,9 @@
 """How RADIANT talks to Postgres: one bounded pool, one way to open a transaction.
 
 A login has no rights of its own. Every transaction steps into exactly one role with
-``SET LOCAL ROLE`` (radiant_app, radiant_review, radiant_reveal, radiant_dispatch,
-radiant_maintenance) and, for tenant roles, sets the tenant transaction-locally, so nothing survives
-on a pooled connection and row-level security always applies: the roles are neither owner nor
-superuser.
+``SET LOCAL ROLE`` (radiant_app, radiant_review, radiant_api, radiant_dispatch, ...) and, for
+tenant roles, sets the tenant transaction-locally, so nothing survives on a pooled connection and
+row-level security always applies: the roles are neither owner nor superuser.
 """
 
 import os
@@ -23,8 +22,8 @@ from sqlalchemy.pool import QueuePool
 
 from radiant_dagster.errors import ConfigurationError, DatabaseUnavailable
 
-TenantRole = Literal["radiant_app", "radiant_review", "radiant_reveal"]
-SystemRole = Literal["radiant_dispatch", "radiant_maintenance"]
+TenantRole = Literal["radiant_app", "radiant_review", "radiant_api", "radiant_reveal"]
+SystemRole = Literal["radiant_dispatch", "radiant_maintenance", "radiant_auth"]
 Cursor = psycopg2.extras.RealDictCursor
 
 ENTER_TENANT = "select set_config('role', %s, true), set_config('app.current_tenant_id', %s, true)"
@@ -94,6 +93,7 @@ class Database:
         pool_size: Most connections this process ever holds.
         application_name: Shown in ``pg_stat_activity``, with the process id behind a slash.
         wait_seconds: How long a transaction waits for a free connection.
+        tenant_role: What a transaction of a tenant acts as where it names no role.
 
     The pool is lazy: nothing is opened before the first transaction, so a worker may fork after
     building one.
@@ -106,8 +106,10 @@ class Database:
         pool_size: int = 3,
         application_name: str = "radiant",
         wait_seconds: float = POOL_WAIT_SECONDS,
+        tenant_role: TenantRole = "radiant_app",
     ) -> None:
         self.url = url
+        self._tenant_role: TenantRole = tenant_role
         self._pool_size = pool_size
         self._wait_seconds = wait_seconds
         self._application_name = application_name
@@ -135,19 +137,19 @@ class Database:
 
     @contextmanager
     def tenant_transaction(
-        self, tenant_id: uuid.UUID, *, role: TenantRole = "radiant_app"
+        self, tenant_id: uuid.UUID, *, role: TenantRole | None = None
     ) -> Generator[Cursor]:
         """Run one transaction for one tenant: commit on leaving, roll back on an error.
 
         Args:
             tenant_id: Rows of every other tenant are invisible inside.
             role: ``radiant_review`` for Mission Control and the approvals commands,
-                ``radiant_reveal`` for the originals of a review.
+                ``radiant_reveal`` for the originals of a review; None for the pool's own.
 
         Raises:
             DatabaseUnavailable: The server is away, or no connection came free in ten seconds.
         """
-        with self._transaction(ENTER_TENANT, (role, str(tenant_id))) as cursor:
+        with self._transaction(ENTER_TENANT, (role or self._tenant_role, str(tenant_id))) as cursor:
             yield cursor
 
     @contextmanager

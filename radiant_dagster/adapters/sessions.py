@@ -26,8 +26,9 @@ from radiant_dagster.errors import Cancelled, SessionNotFound, SessionStateConfl
 
 INSERT_SESSION = """
     insert into radiant.session (tenant_id, id, domain, prompt, context, system_prompt, user_id,
-        require_approval, estimated_micro_usd, offline_demo, rerun_of, panel, live)
-    values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        require_approval, estimated_micro_usd, offline_demo, rerun_of, panel, live,
+        parent_session_id)
+    values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 INSERT_AGENTS = """
     insert into radiant.agent_run (tenant_id, session_id, agent_id, position, role, model,
@@ -36,6 +37,7 @@ INSERT_AGENTS = """
 """
 SESSION = "select * from radiant.session where tenant_id = %s and id = %s"
 SESSION_STATUS = "select status from radiant.session where tenant_id = %s and id = %s"
+RELEASED = "select status, final_response from radiant.session where tenant_id = %s and id = %s"
 SESSIONS = """
     select id, status, domain, user_id, left(prompt, 80) as title, swarm_status, cost_micro_usd,
            created_at, ended_at, dagster_run_id, conclude_run_id
@@ -126,6 +128,7 @@ def create_session(
             rerun_of,
             request.panel,
             live,
+            request.parent_session_id,
         ),
     )
     rows = [
@@ -169,6 +172,24 @@ def get_session(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> dict[str, 
     if row is None:
         raise SessionNotFound(session_id)
     return dict(row)
+
+
+def released_answer(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> str:
+    """Return the answer that a session handed out; a draft never counts.
+
+    Raises:
+        SessionNotFound: Unknown, or another tenant's.
+        SessionStateConflict: It has handed none out.
+    """
+    cursor.execute(RELEASED, (tenant_id, session_id))
+    row = cursor.fetchone()
+    if row is None:
+        raise SessionNotFound(session_id)
+    if row["status"] != "completed" or row["final_response"] is None:
+        raise SessionStateConflict(
+            session_id, row["status"], "only a completed one with an answer can be followed"
+        )
+    return row["final_response"]
 
 
 def is_not_synthesised(row: Mapping[str, Any]) -> bool:

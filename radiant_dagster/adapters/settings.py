@@ -16,6 +16,7 @@ import platformdirs
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from radiant_dagster.adapters.server_settings import ServerSettings
 from radiant_dagster.domain.tools import DEFAULT_ROUNDS, MOST_ROUNDS
 from radiant_dagster.errors import ConfigurationError
 
@@ -32,7 +33,7 @@ def default_home() -> Path:
     return Path(platformdirs.user_data_dir("radiant", appauthor=False))
 
 
-class Settings(BaseSettings):
+class Settings(ServerSettings):
     """All settings; secrets print as ``**********``. `radiant config show` tells their origin."""
 
     model_config = SettingsConfigDict(extra="ignore", populate_by_name=True, frozen=True)
@@ -56,7 +57,8 @@ class Settings(BaseSettings):
     review_database_url: SecretStr | None = Field(
         None,
         validation_alias=AliasChoices("RADIANT_REVIEW_DATABASE_URL", "review_database_url"),
-        description="Login of Mission Control and of `radiant approvals` (role radiant_review).",
+        description="Login of Mission Control, `radiant keys` and `radiant approvals` (roles "
+        "radiant_review, radiant_auth, radiant_api).",
     )
     dagster_database_url: SecretStr | None = Field(
         None,
@@ -317,6 +319,11 @@ class Settings(BaseSettings):
         """Return the URLs of the MCP servers by name."""
         entries = (entry.partition("=") for entry in self.mcp_servers.split(",") if entry.strip())
         return {name.strip(): url.strip() for name, _, url in entries}
+
+    @property
+    def reviewers_url(self) -> str:
+        """Return the Mission Control that links lead to: an external one, else ours."""
+        return (self.mission_control_url or self.mission_control_address).rstrip("/")
 
     @property
     def resolved_llm_transport(self) -> Literal["proxy", "sdk", "offline"]:

@@ -14,7 +14,7 @@ from radiant_dagster.adapters.planning import planner_from
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.domain.governor import SessionEstimate
-from radiant_dagster.domain.sessions import SessionRequest, validate_request
+from radiant_dagster.domain.sessions import SessionRequest, validate_request, with_parent_answer
 from radiant_dagster.domain.swarm import AgentConfig
 from radiant_dagster.errors import InvalidInput
 
@@ -32,17 +32,20 @@ def prepare(
     require_approval: bool = False,
     context: Mapping[str, Any] | None = None,
     system_prompt: str | None = None,
+    parent_session_id: UUID | None = None,
 ) -> tuple[SessionRequest, SessionEstimate]:
     """Check a request and say what it can cost at most. Stores nothing.
 
     Args:
         panel: Name of a stored panel, used where `agents` is None.
         agents: The swarm, where the caller brings its own.
+        parent_session_id: A completed session of this tenant that the new one follows.
 
     Raises:
         InvalidInput: Names the field, the problem and the fix.
         ConfigurationError: A setting about prices is wrong, or a tool that an agent names is broken
             or its server does not answer.
+        SessionNotFound, SessionStateConflict: The parent cannot be followed.
     """
     with database.tenant_transaction(tenant_id) as cursor:
         policies = tenants.domain_policies(cursor, tenant_id)
@@ -51,15 +54,20 @@ def prepare(
             raise InvalidInput("tenant_id", "is unknown", "See `radiant tenants list`.")
         swarm = agents if agents is not None else tenants.panel_agents(cursor, tenant_id, panel)
         allowed = tenant_tools.allowed_names(cursor, tenant_id)
+        documents = dict(context or {})
+        if parent_session_id is not None:
+            answer = sessions.released_answer(cursor, tenant_id, parent_session_id)
+            documents = with_parent_answer(documents, parent_session_id, answer)
     request = SessionRequest(
         prompt=prompt,
         domain=domain,
         user_id=user_id,
         agents=swarm,
         require_approval=require_approval,
-        context=context or {},
+        context=documents,
         system_prompt=system_prompt,
         panel=None if agents is not None else panel,
+        parent_session_id=parent_session_id,
     )
     known_tools = usable_names(settings, allowed, swarm)
     validate_request(request, domains=frozenset(policies), known_tools=known_tools)

@@ -15,7 +15,12 @@ from radiant_dagster.adapters import tenant_tools
 from radiant_dagster.adapters import tenants as store
 from radiant_dagster.adapters.available_tools import usable_names
 from radiant_dagster.adapters.health import database_facts
-from radiant_dagster.adapters.migrations import LOGIN_ROLES, migrate, migration_names
+from radiant_dagster.adapters.migrations import (
+    LOGIN_ROLES,
+    REVIEW_LOGIN_ROLES,
+    migrate,
+    migration_names,
+)
 from radiant_dagster.adapters.panels import agent_to_dict, load_panel_file
 from radiant_dagster.adapters.postgres import location
 from radiant_dagster.adapters.price_settings import prices_from
@@ -233,10 +238,10 @@ def _logins(settings: Settings) -> dict[str, tuple[str, ...]]:
     """Return which login may step into which roles."""
     logins: dict[str, tuple[str, ...]] = {}
     review, main = settings.review_database_url, settings.database_url
-    for url, roles in ((review, ("radiant_review",)), (main, LOGIN_ROLES)):
+    for url, roles in ((review, REVIEW_LOGIN_ROLES), (main, LOGIN_ROLES)):
         login = urlsplit(url.get_secret_value()).username if url else None
-        if login:
-            logins[login] = roles
+        if login:  # one login for both gets what both need
+            logins[login] = (*logins.get(login, ()), *roles)
     return logins
 
 

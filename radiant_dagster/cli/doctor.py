@@ -15,7 +15,11 @@ from radiant_dagster.adapters.cato import build_cato
 from radiant_dagster.adapters.dagster_api import DagsterApi
 from radiant_dagster.adapters.embeddings import build_embeddings
 from radiant_dagster.adapters.llm_transports import build_llm
-from radiant_dagster.adapters.migrations import MIN_PGVECTOR, MIN_POSTGRES
+from radiant_dagster.adapters.migrations import (
+    MIN_PGVECTOR,
+    MIN_POSTGRES,
+    REVIEW_LOGIN_ROLES,
+)
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.adapters.synthesis import verdict_of
@@ -95,6 +99,7 @@ def checks(settings: Settings | ConfigurationError) -> Iterator[tuple[str, Calla
     yield "Embedded stack", lambda: check_stack(s)
     yield "Database", lambda: check_database(s)
     yield "Reviewer's login", lambda: check_reviewer(s)
+    yield "Mission Control", lambda: check_mission_control(s)
     yield "Tenant", lambda: check_tenant(s)
     yield "Broker", lambda: check_broker(s)
     yield "Dagster webserver", lambda: f"{s.dagster_url}, Dagster {_dagster(s).version()}"
@@ -196,12 +201,24 @@ def check_reviewer(settings: Settings) -> str:
             "Give reviewers one of their own where that matters."
         )
     url = settings.review_database_url.get_secret_value()
-    facts = health.database_facts(url, roles=("radiant_review",))
+    facts = health.database_facts(url, roles=REVIEW_LOGIN_ROLES)
     if facts.missing_roles:
         raise Failed(
-            "RADIANT_REVIEW_DATABASE_URL: the login lacks radiant_review. Run `radiant db migrate`."
+            f"RADIANT_REVIEW_DATABASE_URL: the login lacks {', '.join(facts.missing_roles)}. Run "
+            "`radiant db migrate`."
         )
     return facts.location
+
+
+def check_mission_control(settings: Settings) -> str:
+    """Check that reviewers find their pages."""
+    url = settings.mission_control_address
+    if not health.mission_control_ready(url):
+        raise Noted(
+            f"RADIANT_MISSION_CONTROL_URL: nothing is ready at {url}. Start it with `radiant up` "
+            "or `radiant mission-control`; `radiant approvals` works without it."
+        )
+    return url
 
 
 def check_tenant(settings: Settings) -> str:

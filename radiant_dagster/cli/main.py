@@ -28,17 +28,21 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Work": {
         "sessions": ("sessions", "List, show, watch, cancel and rerun sessions."),
+        "feedback": ("feedback", "Say how good an answer was that nobody reviewed."),
         "approvals": ("approvals", "Read what waits for a person, and decide it."),
         "grimoire": ("grimoire", "Read and curate what the Think Tank has learned."),
         "audit": ("audit", "Who did what; and prove that nobody changed it."),
         "budget": ("budget", "Show and set what may be spent; list what was."),
     },
     "Set up": {
+        "keys": ("keys", "Make, list and revoke the keys that people and services show."),
+        "principals": ("keys", "List people and services, and shut one out."),
         "tenants": ("admin", "Create and list tenants."),
         "tools": ("tools", "List, allow and forbid the tools agents may call."),
         "panels": ("admin", "List, show and import panels of agents."),
         "db": ("admin", "Bring the database up to date, or see what it lacks."),
         "config": ("admin", "Show every setting and where it comes from."),
+        "mission-control": ("mission_control", "Serve the reviewers' pages and the API."),
         "down": ("stack", "Stop what `radiant up` started."),
         "reset": ("stack", "Stop it and delete all of its data for good."),
     },
@@ -58,7 +62,7 @@ class Radiant(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"radiant_dagster.cli.{COMMANDS[cmd_name][0]}")
-        return getattr(module, cmd_name)
+        return getattr(module, cmd_name.replace("-", "_"))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands by section, without importing one."""

@@ -326,6 +326,8 @@ def render_details(console: Console, view: Mapping[str, Any], dagster: DagsterAp
     print_text(console, session["prompt"])
     for name, text in session["context"].items():
         console.print(plain(f"Document {name}: {len(str(text)):,} characters", "dim"))
+    if session["parent_session_id"]:
+        console.print(plain(f"Follows session {session['parent_session_id']}", "dim"))
     if session["rerun_of"]:
         console.print(plain(f"Rerun of session {session['rerun_of']}", "dim"))
     section(console, "Agents")

@@ -178,5 +178,6 @@ def rerun(
             context=row["context"],
             system_prompt=row["system_prompt"],
             rerun_of=found,
+            parent_session_id=row["parent_session_id"],
         )
         start(client, question, detach=detach, wait_for_person=not no_wait, as_json=as_json)

@@ -1,5 +1,6 @@
 """`radiant up`, `down`, `reset`: everything on one machine."""
 
+from pathlib import Path
 from uuid import uuid4
 
 import click
@@ -7,6 +8,7 @@ import click
 from radiant_dagster.adapters import tenants
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.cli.common import example, load_settings, open_database, stdin_is_terminal
+from radiant_dagster.cli.keys import ensure_reviewer
 from radiant_dagster.cli.main import EXIT_FAILED
 from radiant_dagster.errors import InvalidInput, TenantNotFound
 from radiant_dagster.local import control
@@ -23,7 +25,9 @@ from radiant_dagster.local.stack import Stack
     help="Runs at the same time. Default: RADIANT_WORKERS, or 4.",
 )  # fmt: skip
 def up(workers: int | None) -> None:
-    """Start everything on this machine: Postgres, broker, demo model, Dagster and its workers.
+    """Start everything on this machine.
+
+    That is Postgres, the broker, the demo model, Mission Control, Dagster and its workers.
 
     Pieces that your settings point elsewhere are not started. Data is kept between starts. It
     stays in the foreground: one Ctrl-C stops it all. Other terminals find it by themselves.
@@ -33,7 +37,13 @@ def up(workers: int | None) -> None:
         settings = settings.model_copy(update={"workers": workers})
     with Stack(settings) as stack:
         info = stack.start(lambda line: click.echo(line))
-        _print_addresses(info, load_settings(), ensure_tenant(load_settings()))
+        reachable = load_settings()
+        created = ensure_tenant(reachable)
+        _print_addresses(info, reachable, created)
+        # Into somebody else's database no admin is put unasked.
+        if "mission" in info.processes and "postgres" in info.processes:
+            _print_login(ensure_reviewer(reachable))
+        click.echo("Ctrl-C stops everything.")
         stack.wait()
         click.echo("\nStopping ...")
     click.echo("Everything is stopped; the data is kept.")
@@ -54,6 +64,8 @@ def _print_addresses(info: StackInfo, settings: Settings, created: bool) -> None
     click.echo()
     if created:
         click.echo(f"Tenant   {settings.tenant} (created now)")
+    if info.mission_control_url:
+        click.echo(f"Review   {info.mission_control_url}")
     if info.dagster_url:
         click.echo(f"Dagit    {info.dagster_url}")
     model = info.environment.get("RADIANT_OFFLINE_MODEL_URL")
@@ -63,7 +75,12 @@ def _print_addresses(info: StackInfo, settings: Settings, created: bool) -> None
         click.echo(f"Model    {settings.litellm_proxy_url or settings.resolved_llm_transport}")
     click.echo(f"Data     {settings.home}")
     click.echo('Ask, from another terminal:  radiant think "..."')
-    click.echo("Ctrl-C stops everything.")
+
+
+def _print_login(path: Path) -> None:
+    # A key in a log file or a service's journal would outlive the terminal it was meant for.
+    shown = f"{path.read_text().strip()} (kept in {path})"
+    click.echo(f"Log in   {shown if stdin_is_terminal() else f'with the key in {path}'}")
 
 
 @click.command(short_help="Stop what `radiant up` started.", epilog=example("radiant down"))

@@ -29,6 +29,7 @@ from radiant_dagster.cli.common import (
     make_console,
     plain,
     read_text,
+    resolve_id,
     short,
     tenant_option,
     usd,
@@ -55,6 +56,7 @@ class Question:
         agents: The swarm, None to use the stored panel.
         rerun_of: The session that is asked again.
         live: Somebody watches: the agents' answers are streamed.
+        parent_session_id: The session that is followed up.
     """
 
     prompt: str
@@ -67,6 +69,7 @@ class Question:
     system_prompt: str | None = None
     rerun_of: UUID | None = None
     live: bool = False
+    parent_session_id: UUID | None = None
 
 
 def check_question(client: Client, question: Question) -> tuple[SessionRequest, SessionEstimate]:
@@ -87,6 +90,7 @@ def check_question(client: Client, question: Question) -> tuple[SessionRequest, 
         require_approval=question.require_approval,
         context=question.context,
         system_prompt=question.system_prompt,
+        parent_session_id=question.parent_session_id,
     )
 
 
@@ -322,6 +326,7 @@ approve it before you get it.
 Examples:
   radiant think "How should a small clinic prepare its vaccine storage for a power cut?"
   radiant think --domain legal --context contract.txt "What are the risks of clause 7?"
+  radiant think --follow 3f2a9c "And what would that cost?"
   radiant think --estimate --panel quick - < question.txt
   radiant think --panel mine.yaml "Should we move to four-day weeks?"
 
@@ -360,6 +365,9 @@ A panel file lists the agents; only agent_id, role and model are needed:
     "--context", "documents", multiple=True, metavar="FILE",
     help="A text file the agents may use. May be given several times.",
 )  # fmt: skip
+@click.option(
+    "--follow", metavar="SESSION", help="Go on from this session: the agents get its answer."
+)
 @tenant_option
 @click.option("--user", metavar="NAME", help="Who asks. Default: your login name.")
 @click.option("--estimate", is_flag=True, help="Print what it can cost at most, and stop.")
@@ -377,6 +385,7 @@ def think(  # noqa: D103 - click shows HELP
     panel: str,
     require_approval: bool,
     documents: tuple[str, ...],
+    follow: str | None,
     tenant: str | None,
     user: str | None,
     estimate: bool,
@@ -398,6 +407,8 @@ def think(  # noqa: D103 - click shows HELP
         live=live,
     )
     with connect(tenant) as client:
+        if follow is not None:
+            asked = replace(asked, parent_session_id=resolve_id(client, "session", follow))
         if estimate:
             request, bound = check_question(client, asked)
             show_estimate(bound, request, as_json=as_json)

@@ -56,6 +56,7 @@ MAX_PROMPT_CHARACTERS = 32_000  # about 8k tokens: leaves room for answers in a 
 MAX_CONTEXT_CHARACTERS = 200_000
 MAX_SYSTEM_PROMPT_CHARACTERS = 8_000
 MAX_USER_ID_CHARACTERS = 200
+MAX_PARENT_CHARACTERS = 20_000  # of the answer that a follow-up begins from
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,7 @@ class SessionRequest:
         context: Documents the agents may use, at most 200,000 characters in all.
         system_prompt: Extra instructions from the caller.
         panel: The stored panel that the agents are, None where the caller spelled them out.
+        parent_session_id: The session that this one follows; its answer is in the context.
     """
 
     prompt: str
@@ -122,6 +124,23 @@ class SessionRequest:
     context: Mapping[str, Any] = field(default_factory=dict[str, Any])
     system_prompt: str | None = None
     panel: str | None = None
+    parent_session_id: UUID | None = None
+
+
+def with_parent_answer(
+    context: Mapping[str, Any], parent_session_id: UUID, answer: str
+) -> dict[str, Any]:
+    """Return the documents of a follow-up: the caller's, and the answer that it follows.
+
+    Args:
+        context: The caller's documents.
+        parent_session_id: Whose answer it is; part of the document's name.
+        answer: As it was released; its end is cut off where it is too long, and said so.
+    """
+    text = answer
+    if len(answer) > MAX_PARENT_CHARACTERS:
+        text = f"{answer[:MAX_PARENT_CHARACTERS]}\n[cut off here]"
+    return {**context, f"answer of the session before, {parent_session_id}": text}
 
 
 def validate_request(

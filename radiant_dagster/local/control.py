@@ -41,6 +41,11 @@ class StackInfo:
         """Dagit's address, None where the stack runs without it."""
         return self.environment.get("RADIANT_DAGSTER_URL")
 
+    @property
+    def mission_control_url(self) -> str | None:
+        """Mission Control's address, None where the stack runs without it."""
+        return self.environment.get("RADIANT_MISSION_CONTROL_URL")
+
 
 def write_record(home: Path, info: StackInfo) -> None:
     """Write stack.json."""

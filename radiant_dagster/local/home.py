@@ -5,6 +5,7 @@ Layout of `<home>`::
     .radiant-home   marker: this folder was made for RADIANT
     secrets.json    generated passwords (0600)
     ports.json      ports picked at the first start
+    reviewer.key    a key for Mission Control on this machine (0600)
     stack.json      how to reach the running stack (0600), read by adapters/settings.py
     stack.lock      held by the manager for as long as it lives
     bin/            server binaries, copied when root starts them
@@ -35,8 +36,8 @@ MARKER_TEXT = "Data folder of RADIANT Think Tank. Remove it with `radiant reset`
 SERVER_ACCOUNT = "nobody"  # initdb looks its account up, so it must have a passwd entry
 OWN_ENTRIES = frozenset(
     {
-        MARKER, "secrets.json", "ports.json", "stack.json", "stack.lock", "bin", "postgres",
-        "valkey", "run", "dagster", "logs",
+        MARKER, "secrets.json", "ports.json", "reviewer.key", "stack.json", "stack.lock", "bin",
+        "postgres", "valkey", "run", "dagster", "logs",
     }
 )  # fmt: skip
 

@@ -17,14 +17,17 @@ from radiant_dagster.errors import ConfigurationError
 from radiant_dagster.local.dagster_home import LOCATION_NAME
 from radiant_dagster.local.ports import LOOPBACK
 
-ProcessName = Literal["postgres", "valkey", "model", "code", "webserver", "daemon", "worker"]
+ProcessName = Literal[
+    "postgres", "valkey", "model", "mission", "code", "webserver", "daemon", "worker"
+]
 ALL: tuple[ProcessName, ...] = (
-    "postgres", "valkey", "model", "code", "webserver", "daemon", "worker",
+    "postgres", "valkey", "model", "mission", "code", "webserver", "daemon", "worker",
 )  # fmt: skip
 PORT_OF: dict[ProcessName, str] = {
     "postgres": "postgres",
     "valkey": "valkey",
     "model": "model",
+    "mission": "mission_control",
     "code": "code",
     "webserver": "dagster",
 }
@@ -69,6 +72,7 @@ def make_plan(
         "RADIANT_DAGSTER_DATABASE_URL": settings.dagster_database_url,
         "RADIANT_BROKER_URL": settings.broker_url,
         "RADIANT_OFFLINE_MODEL_URL": settings.offline_model_url,
+        "RADIANT_MISSION_CONTROL_URL": settings.own_mission_control_url,
     }
     external = {
         name: text
@@ -84,6 +88,8 @@ def make_plan(
                 "Set it to a database and login of Dagster's own on that server.",
             )
         skip.add("postgres")
+        if "RADIANT_REVIEW_DATABASE_URL" not in external:
+            skip.add("mission")  # the main login may not check credentials
     if "RADIANT_BROKER_URL" in external:
         skip.add("valkey")
     if settings.resolved_llm_transport != "offline" or "RADIANT_OFFLINE_MODEL_URL" in external:
@@ -95,6 +101,7 @@ def make_plan(
         "postgres": settings.postgres_port,
         "valkey": settings.valkey_port,
         "model": settings.model_port,
+        "mission_control": settings.mission_control_port,
         "code": settings.code_port,
         "dagster": settings.dagster_port,
     }
@@ -113,6 +120,10 @@ def command(
     workspace = str(dagster_home / "workspace.yaml")
     arguments: dict[str, list[str]] = {
         "model": ["radiant_dagster.offline", "--port", str(ports.get("model", 0))],
+        "mission": [
+            "radiant_dagster.mission_control", "--host", LOOPBACK,
+            "--port", str(ports.get("mission_control", 0)),
+        ],
         "code": [
             "dagster", "api", "grpc", "--module-name", DEFINITIONS, "--host", LOOPBACK,
             "--port", str(ports.get("code", 0)), "--location-name", LOCATION_NAME,

@@ -2,9 +2,9 @@
 
 ::
 
-    postgres, valkey, model -> databases, migrations -> code, worker -> webserver, daemon
-                                                                               |
-                                        stack.json, once all are healthy <-----'
+    postgres, valkey, model -> databases, migrations -> mission, code, worker -> webserver, daemon
+                                                                                       |
+                                                stack.json, once all are healthy <-----'
 
 The manager owns `stack.lock`, `stack.json` and every process it started. Secrets reach processes
 by their environment or a pipe, never by a command line.
@@ -25,7 +25,12 @@ from typing import Self
 
 import radiant_dagster
 from radiant_dagster.adapters.health import ping_broker
-from radiant_dagster.adapters.migrations import LOGIN_ROLES, migrate, require_current
+from radiant_dagster.adapters.migrations import (
+    LOGIN_ROLES,
+    REVIEW_LOGIN_ROLES,
+    migrate,
+    require_current,
+)
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.errors import ServerDied
 from radiant_dagster.local.control import StackInfo, clear_record, write_record
@@ -49,7 +54,7 @@ POLL_SECONDS = 0.05
 WATCH_SECONDS = 0.2
 # Ended in this order. Workers get time to end their runs' steps; Postgres goes last.
 STOP_ORDER: tuple[tuple[tuple[ProcessName, ...], float], ...] = (
-    (("worker", "daemon", "webserver", "code"), 10.0),
+    (("mission", "worker", "daemon", "webserver", "code"), 10.0),
     (("model", "valkey"), 5.0),
     (("postgres",), 20.0),
 )
@@ -58,7 +63,14 @@ DAGSTER_PROCESSES: tuple[ProcessName, ...] = ("code", "webserver", "daemon", "wo
 NEEDS: dict[ProcessName, ProcessName] = {"webserver": "code", "daemon": "code"}
 # Superuser and reviewer: not for processes that run other people's jobs.
 NOT_FOR_PROCESSES = {"RADIANT_OWNER_DATABASE_URL", "RADIANT_REVIEW_DATABASE_URL"}
-MIGRATED_LOGINS = {"radiant": LOGIN_ROLES, "radiant_reviewer": ("radiant_review",)}
+# And Mission Control, which people reach, gets the reviewer's login and no other.
+NOT_FOR_MISSION = {
+    "RADIANT_OWNER_DATABASE_URL",
+    "RADIANT_DATABASE_URL",
+    "RADIANT_DAGSTER_DATABASE_URL",
+    "RADIANT_BROKER_URL",
+}
+MIGRATED_LOGINS = {"radiant": LOGIN_ROLES, "radiant_reviewer": REVIEW_LOGIN_ROLES}
 # These two say nothing on a port; their last line of start-up is all there is.
 READY_LINE: dict[ProcessName, re.Pattern[str]] = {
     "daemon": re.compile(r"Instance is configured with the following daemons"),
@@ -139,6 +151,8 @@ class Stack:
         self._environment = self._addresses(plan)
         postgres = self._start_servers(plan)
         self._prepare_databases(plan, postgres, on_progress)
+        if "mission" in plan.processes:
+            self._spawn("mission", plan)
         self._start_dagster(plan)
         self._wait_healthy(plan, on_progress)
         info = StackInfo(
@@ -159,6 +173,9 @@ class Stack:
             addresses["RADIANT_OFFLINE_MODEL_URL"] = f"http://{LOOPBACK}:{self._ports['model']}"
         if "webserver" in plan.processes:
             addresses["RADIANT_DAGSTER_URL"] = f"http://{LOOPBACK}:{self._ports['dagster']}"
+        if "mission" in plan.processes:
+            own = f"http://{LOOPBACK}:{self._ports['mission_control']}"
+            addresses.setdefault("RADIANT_MISSION_CONTROL_URL", own)
         return addresses
 
     def _recorded(self, plan: Plan) -> dict[str, str]:
@@ -233,7 +250,7 @@ class Stack:
             [sys.executable, "-m", "dagster", "instance", "migrate"],
             log=self._logs() / "migrate.log",
             guard=self._running_guard(),
-            env=self._child_environment(),
+            env=self._child_environment(NOT_FOR_PROCESSES),
             cwd=self._home / "dagster",
         )
         try:
@@ -252,12 +269,14 @@ class Stack:
             command(name, self._ports, self._home / "dagster", plan.workers),
             log=self._logs() / f"{name}.log",
             guard=self._running_guard(),
-            env=self._child_environment(),
+            env=self._child_environment(
+                NOT_FOR_MISSION if name == "mission" else NOT_FOR_PROCESSES
+            ),
             # `python -m` makes its folder importable: a quiet one of our own.
             cwd=private_folder(self._home, "dagster"),
         )
 
-    def _child_environment(self) -> dict[str, str]:
+    def _child_environment(self, withheld: set[str]) -> dict[str, str]:
         code = str(Path(radiant_dagster.__file__).parents[1])
         path = self._env.get("PYTHONPATH")
         env = {
@@ -270,7 +289,7 @@ class Stack:
             # litellm otherwise downloads its price map while it is imported.
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         }
-        return {name: value for name, value in env.items() if name not in NOT_FOR_PROCESSES}
+        return {name: value for name, value in env.items() if name not in withheld}
 
     def _wait_healthy(self, plan: Plan, on_progress: Progress) -> None:
         begun = time.monotonic()

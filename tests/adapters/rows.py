@@ -73,6 +73,19 @@ def insert_heuristic(cursor: Any, tenant_id: uuid.UUID, **changes: Any) -> uuid.
     return heuristic_id
 
 
+def insert_principal(cursor: Any, tenant_id: uuid.UUID, **changes: Any) -> uuid.UUID:
+    """Insert a person who may review and return its id."""
+    values: dict[str, Any] = {
+        "tenant_id": tenant_id,
+        "id": uuid.uuid4(),
+        "name": "lee",
+        "kind": "person",
+        "roles": ["reviewer"],
+    }
+    insert(cursor, "principal", **(values | changes))
+    return (values | changes)["id"]
+
+
 def fill_tenant(cursor: Any, tenant_id: uuid.UUID) -> None:
     """Give a tenant one row in every table it lacks one in."""
     session_id = insert_session(cursor, tenant_id)
@@ -119,6 +132,16 @@ def fill_tenant(cursor: Any, tenant_id: uuid.UUID) -> None:
     insert(cursor, "tool_call", **keys, agent_id="a", position=0, round=1, name="t", arguments={})
     insert(cursor, "budget_refusal", **keys, scope="day", needed_micro_usd=1)
     insert(cursor, "idempotency", tenant_id=tenant_id, actor="lee", key="k", request_hash=b"x")
+    principal = {"tenant_id": tenant_id, "principal": insert_principal(cursor, tenant_id)}
+    insert(
+        cursor, "api_key", **principal, id=uuid.uuid4(), prefix=tenant_id.hex[:8],
+        sha256=tenant_id.bytes * 2, created_by="ann",
+    )  # fmt: skip
+    insert(
+        cursor, "web_session", **principal, sha256=tenant_id.bytes * 2, csrf="c",
+        expires_at="2100-01-01",
+    )  # fmt: skip
+    insert(cursor, "session_feedback", **keys, actor="ann", verdict="good")
     empty = []
     for table, key in tenant_tables(cursor).items():
         cursor.execute(

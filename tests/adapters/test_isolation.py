@@ -12,13 +12,15 @@ import pytest
 from psycopg2 import sql
 
 from radiant_dagster.adapters import approvals, dispatch, grimoire, sessions, tenants
-from radiant_dagster.adapters.migrations import LOGIN_ROLES
+from radiant_dagster.adapters.migrations import LOGIN_ROLES, REVIEW_LOGIN_ROLES
 from radiant_dagster.adapters.postgres import ENTER_TENANT, Database, location
 from radiant_dagster.domain.approvals import Vote, payload_hash
 from radiant_dagster.errors import ConfigurationError, DatabaseUnavailable, RadiantError
 from tests.adapters.rows import fill_tenant, tenant_tables
 
-APP_ROLES = LOGIN_ROLES
+APP_ROLES = tuple(dict.fromkeys((*LOGIN_ROLES, *REVIEW_LOGIN_ROLES)))
+# Who has a key or a cookie is no business of what runs.
+NOT_FOR_RUNS = ("principal", "api_key", "web_session", "librarian_decision", "approval_payload")
 OTHER = uuid.UUID(int=0xB0B)
 
 
@@ -130,18 +132,19 @@ def attempt(connection: Any, statement: Any, parameters: tuple[Any, ...] = ()) -
 CONTEXTS: dict[str, str | None] = {"other tenant": str(OTHER), "unset": None, "empty": ""}
 
 
-@pytest.mark.parametrize("role", ["radiant_app", "radiant_review", "radiant_reveal"])
+@pytest.mark.parametrize("role", ["radiant_app", "radiant_review", "radiant_api", "radiant_reveal"])
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_no_statement_on_any_tenant_table_reaches_another_tenants_rows(
     both: tuple[uuid.UUID, uuid.UUID],
     owner: Any,
     database_url: str,
+    review_url: str,
     role: str,
     context: str,
 ) -> None:
     victim, _ = both
     tables = tenant_tables(owner)
-    connection = psycopg2.connect(database_url)
+    connection = psycopg2.connect(database_url if role in LOGIN_ROLES else review_url)
     psycopg2.extras.register_uuid(conn_or_curs=connection)
     with connection.cursor() as cursor:
         cursor.execute("select set_config('role', %s, true)", (role,))
@@ -206,7 +209,7 @@ def test_the_same_statements_do_reach_the_tenants_own_rows(
 
     with database.tenant_transaction(own) as cursor:
         for table, key in tables.items():
-            if table in ("librarian_decision", "approval_payload") or key == "id":
+            if table in NOT_FOR_RUNS or key == "id":
                 continue
             cursor.execute(
                 sql.SQL("select {} as owner from {}").format(
@@ -214,6 +217,49 @@ def test_the_same_statements_do_reach_the_tenants_own_rows(
                 )
             )
             assert {row["owner"] for row in cursor.fetchall()} == {own}, table
+
+
+def test_the_api_reaches_its_tenants_rows_but_no_unreleased_draft_and_no_hash(
+    both: tuple[uuid.UUID, uuid.UUID], owner: Any, api_database: Database
+) -> None:
+    own, _ = both
+    tables = tenant_tables(owner)
+
+    with api_database.tenant_transaction(own) as cursor:
+        for table, key in tables.items():
+            if table in ("approval_payload", "tool_call") or key == "id":
+                continue
+            cursor.execute(
+                sql.SQL("select {} as owner from {}").format(
+                    sql.Identifier(key), sql.Identifier("radiant", table)
+                )
+            )
+            assert {row["owner"] for row in cursor.fetchall()} == {own}, table
+
+    for column, table in (
+        ("draft", "session"), ("draft_details", "session"), ("draft", "approval_payload"),
+        ("sha256", "api_key"), ("sha256", "web_session"),
+    ):  # fmt: skip
+        with (
+            pytest.raises(psycopg2.errors.InsufficientPrivilege),
+            api_database.tenant_transaction(own) as cursor,
+        ):
+            cursor.execute(
+                sql.SQL("select {} from radiant.{}").format(
+                    sql.Identifier(column), sql.Identifier(table)
+                )
+            )
+
+
+@pytest.mark.parametrize("role", sorted({*REVIEW_LOGIN_ROLES} - {*LOGIN_ROLES}))
+def test_a_worker_cannot_step_into_what_is_mission_controls(
+    database: Database, tenant: uuid.UUID, role: Any
+) -> None:
+    with (
+        pytest.raises(ConfigurationError, match=f"cannot act as {role}"),
+        database.tenant_transaction(tenant, role=role),
+    ):
+        pass
 
 
 def test_a_row_cannot_be_moved_to_another_tenant(
@@ -400,6 +446,18 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
         "insert into radiant.approval_vote (tenant_id, approval_id, actor, verdict,"
         " payload_sha256, at) select id, id, 'x', 'approved', '', now() from radiant.tenant",
     ),
+    "radiant_api": (
+        "select draft from radiant.session",
+        "select 1 from radiant.tool_call",
+        "select draft from radiant.approval_payload",
+        "update radiant.session set final_response = 'x'",
+        "update radiant.agent_progress set text = 'x'",
+        "update radiant.tenant_tool set allowed = true",
+        "update radiant.approval_decision set verdict = 'approved'",
+        "insert into radiant.approval_vote (tenant_id, approval_id, actor, verdict,"
+        " payload_sha256, at) select id, id, 'x', 'approved', '', now() from radiant.tenant",
+        "delete from radiant.audit",
+    ),
     "radiant_dispatch": (
         "select prompt from radiant.session",
         "select draft from radiant.session",
@@ -464,31 +522,34 @@ def test_a_role_is_refused_what_is_not_its_work(
 
 
 @pytest.fixture(scope="module")
-def shared_connection(admin_url: str, template: str) -> Iterator[Any]:
-    """One login on one database for the many refusals, which change nothing."""
+def shared_connections(admin_url: str, template: str) -> Iterator[dict[str, Any]]:
+    """Both logins on one database for the many refusals, which change nothing."""
     from tests.conftest import run_sql, with_database
 
     name = f"refusals_{uuid.uuid4().hex[:8]}"
     run_sql(admin_url, f"create database {name} template {template}")
-    connection = psycopg2.connect(with_database(admin_url, name, "radiant:radiant"))
-    yield connection
-    connection.close()
+    logins = {"radiant": LOGIN_ROLES, "radiant_reviewer": REVIEW_LOGIN_ROLES}
+    passwords = {"radiant": "radiant", "radiant_reviewer": "reviewer"}
+    connections = {
+        login: psycopg2.connect(with_database(admin_url, name, f"{login}:{passwords[login]}"))
+        for login in logins
+    }
+    yield {role: connections[login] for login, roles in logins.items() for role in roles}
+    for connection in connections.values():
+        connection.close()
     run_sql(admin_url, f"drop database {name} with (force)")
 
 
 @pytest.fixture
-def refusing_connection(shared_connection: Any) -> Iterator[Callable[[str], Any]]:
-    with shared_connection.cursor() as cursor:
+def refusing_connection(shared_connections: dict[str, Any]) -> Iterator[Callable[[str], Any]]:
+    def enter(role: str) -> Any:
+        cursor = shared_connections[role].cursor()
+        cursor.execute(ENTER_TENANT, (role, str(OTHER)))
+        return cursor
 
-        def enter(role: str) -> Any:
-            cursor.execute(
-                ENTER_TENANT,
-                (role, str(OTHER)),
-            )
-            return cursor
-
-        yield enter
-    shared_connection.rollback()
+    yield enter
+    for connection in shared_connections.values():
+        connection.rollback()
 
 
 def test_maintenance_neither_deletes_nor_changes_live_rows(

@@ -47,9 +47,9 @@ def revealed(database: Database, tenant: uuid.UUID, approval_id: uuid.UUID) -> l
 
 
 def test_the_originals_are_shown_and_the_look_at_them_is_written_down(
-    database: Database, tenant: uuid.UUID, approval: uuid.UUID
+    database: Database, api_database: Database, tenant: uuid.UUID, approval: uuid.UUID
 ) -> None:
-    originals = reveal(database, tenant, approval, OFFICER, reason=f" {REASON}\n")
+    originals = reveal(api_database, tenant, approval, OFFICER, reason=f" {REASON}\n")
 
     rows = revealed(database, tenant, approval)
     assert (originals.prompt, originals.draft) == ("Why?", "Tell John Smith.")
@@ -67,36 +67,46 @@ REFUSED: dict[str, tuple[Reviewer, str, type[RadiantError]]] = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_without_role_or_reason_nothing_is_shown(
-    database: Database, tenant: uuid.UUID, approval: uuid.UUID, case: str
+    database: Database, api_database: Database, tenant: uuid.UUID, approval: uuid.UUID, case: str
 ) -> None:
     reviewer, reason, error = REFUSED[case]
 
     with pytest.raises(error):
-        reveal(database, tenant, approval, reviewer, reason=reason)
+        reveal(api_database, tenant, approval, reviewer, reason=reason)
 
     assert revealed(database, tenant, approval) == []
 
 
 def test_without_its_audit_row_nothing_is_shown(
-    database: Database, tenant: uuid.UUID, approval: uuid.UUID, owner_url: str
+    database: Database,
+    api_database: Database,
+    tenant: uuid.UUID,
+    approval: uuid.UUID,
+    owner_url: str,
 ) -> None:
     run_sql(owner_url, "revoke insert on radiant.audit from radiant_reveal")
 
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
-        reveal(database, tenant, approval, OFFICER, reason=REASON)
+        reveal(api_database, tenant, approval, OFFICER, reason=REASON)
 
 
-def test_another_tenants_originals_are_not_found(database: Database, approval: uuid.UUID) -> None:
+def test_another_tenants_originals_are_not_found(
+    api_database: Database, approval: uuid.UUID
+) -> None:
     with pytest.raises(ApprovalNotFound):
-        reveal(database, uuid.uuid4(), approval, OFFICER, reason=REASON)
+        reveal(api_database, uuid.uuid4(), approval, OFFICER, reason=REASON)
 
 
 def test_nothing_is_shown_once_the_originals_were_erased(
-    database: Database, tenant: uuid.UUID, approval: uuid.UUID, owner_url: str
+    database: Database,
+    api_database: Database,
+    tenant: uuid.UUID,
+    approval: uuid.UUID,
+    owner_url: str,
 ) -> None:
     run_sql(owner_url, "delete from radiant.approval_payload")
 
     with pytest.raises(OriginalErased):
-        reveal(database, tenant, approval, OFFICER, reason=REASON)
+        reveal(api_database, tenant, approval, OFFICER, reason=REASON)
 
     assert revealed(database, tenant, approval) == []

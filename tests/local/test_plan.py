@@ -18,7 +18,9 @@ def test_everything_is_embedded_where_nothing_is_configured() -> None:
 
     assert plan.processes == ALL
     assert plan.external == {}
-    assert set(plan.ports) == {"postgres", "valkey", "model", "code", "dagster"}
+    assert set(plan.ports) == {
+        "postgres", "valkey", "model", "mission_control", "code", "dagster",
+    }  # fmt: skip
 
 
 def test_a_database_of_ones_own_starts_no_postgres() -> None:
@@ -28,6 +30,16 @@ def test_a_database_of_ones_own_starts_no_postgres() -> None:
 
     assert "postgres" not in plan.processes
     assert plan.external["RADIANT_DATABASE_URL"] == OWN
+
+
+def test_mission_control_needs_a_login_of_its_own_on_such_a_database() -> None:
+    own = {"RADIANT_DATABASE_URL": OWN, "RADIANT_DAGSTER_DATABASE_URL": OWN}
+
+    without = make_plan(load(**own), ALL, {})
+    given = make_plan(load(**own, RADIANT_REVIEW_DATABASE_URL=OWN), ALL, {})
+
+    assert "mission" not in without.processes
+    assert "mission" in given.processes
 
 
 def test_a_broker_of_ones_own_starts_no_valkey() -> None:
@@ -72,7 +84,9 @@ def test_the_number_of_workers_is_a_setting_and_bounded() -> None:
 
 
 def test_every_server_binds_to_loopback() -> None:
-    for name in ("code", "webserver"):
-        line = command(name, {"code": 1, "dagster": 2}, Path("/nonexistent"), 1)
+    for name in ("mission", "code", "webserver"):
+        line = command(
+            name, {"code": 1, "dagster": 2, "mission_control": 3}, Path("/nonexistent"), 1
+        )
 
         assert line[line.index("--host") + 1] == "127.0.0.1"
