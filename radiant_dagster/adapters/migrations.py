@@ -21,9 +21,16 @@ ROLES = (
     "radiant_review",
     "radiant_dispatch",
     "radiant_maintenance",
+    "radiant_deliver",
 )
 # What the login of runs, sensors and the CLI may step into.
-LOGIN_ROLES = ("radiant_app", "radiant_review", "radiant_dispatch", "radiant_maintenance")
+LOGIN_ROLES = (
+    "radiant_app",
+    "radiant_review",
+    "radiant_dispatch",
+    "radiant_maintenance",
+    "radiant_deliver",
+)
 MIN_POSTGRES = 150000
 MIN_PGVECTOR = (0, 8)
 LOCK = "select pg_advisory_lock(hashtext('radiant migrations'))"

@@ -1,9 +1,10 @@
 """How RADIANT talks to Postgres: one bounded pool, one way to open a transaction.
 
 A login has no rights of its own. Every transaction steps into exactly one role with
-``SET LOCAL ROLE`` (radiant_app, radiant_review, radiant_dispatch, radiant_maintenance) and, for
-tenant roles, sets the tenant transaction-locally, so nothing survives on a pooled connection and
-row-level security always applies: the roles are neither owner nor superuser.
+``SET LOCAL ROLE`` (radiant_app, radiant_review, radiant_dispatch, radiant_maintenance,
+radiant_deliver) and, for tenant roles, sets the tenant transaction-locally, so nothing survives on
+a pooled connection and row-level security always applies: the roles are neither owner nor
+superuser.
 """
 
 import os
@@ -23,7 +24,7 @@ from sqlalchemy.pool import QueuePool
 from radiant_dagster.errors import ConfigurationError, DatabaseUnavailable
 
 TenantRole = Literal["radiant_app", "radiant_review"]
-SystemRole = Literal["radiant_dispatch", "radiant_maintenance"]
+SystemRole = Literal["radiant_dispatch", "radiant_maintenance", "radiant_deliver"]
 Cursor = psycopg2.extras.RealDictCursor
 
 ENTER_TENANT = "select set_config('role', %s, true), set_config('app.current_tenant_id', %s, true)"

@@ -34,6 +34,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Set up": {
         "tenants": ("admin", "Create and list tenants."),
+        "webhooks": ("webhooks", "Tell other systems of approvals by signed HTTP."),
+        "notify": ("notify", "Tell people of approvals by e-mail, Slack, Teams and the rest."),
         "panels": ("admin", "List, show and import panels of agents."),
         "db": ("admin", "Bring the database up to date, or see what it lacks."),
         "config": ("admin", "Show every setting and where it comes from."),
