@@ -22,6 +22,7 @@ FIXED = frozenset({
 JUDGED = frozenset({"mailto", "mailtos", "workflow", "workflows"})
 CONNECT_SECONDS, READ_SECONDS = 4.0, 10.0
 TITLE = "RADIANT"
+QUIET = logging.CRITICAL + 1
 
 
 def service_of(url: str) -> str:
@@ -94,9 +95,10 @@ class Notifier:
 
 
 def _plugin(url: str) -> Any:
-    # Before the import: Apprise logs while it reads a URL.
-    logger = logging.getLogger("apprise")
-    logger.disabled = True
+    # Before the import: Apprise logs while it reads a URL, and the libraries below it log paths
+    # and tokens for debugging.
+    for name in ("apprise", "requests_oauthlib", "urllib3.connectionpool"):
+        logging.getLogger(name).setLevel(QUIET)
     import apprise
 
     asset = apprise.AppriseAsset(
