@@ -56,8 +56,13 @@ STOP_ORDER: tuple[tuple[tuple[ProcessName, ...], float], ...] = (
 DAGSTER_PROCESSES: tuple[ProcessName, ...] = ("code", "webserver", "daemon", "worker")
 # Without the code server they start with an error, and sensors tick late.
 NEEDS: dict[ProcessName, ProcessName] = {"webserver": "code", "daemon": "code"}
-# Superuser and reviewer: not for processes that run other people's jobs.
-NOT_FOR_PROCESSES = {"RADIANT_OWNER_DATABASE_URL", "RADIANT_REVIEW_DATABASE_URL"}
+# Superuser, reviewer, and what opens or makes signatures: not for processes that run jobs.
+NOT_FOR_PROCESSES = {
+    "RADIANT_OWNER_DATABASE_URL",
+    "RADIANT_REVIEW_DATABASE_URL",
+    "RADIANT_SECRET_KEY",
+    "RADIANT_WEBHOOK_SECRET",
+}
 MIGRATED_LOGINS = {"radiant": LOGIN_ROLES, "radiant_reviewer": ("radiant_review",)}
 # These two say nothing on a port; their last line of start-up is all there is.
 READY_LINE: dict[ProcessName, re.Pattern[str]] = {
