@@ -1,6 +1,6 @@
 """Runs the benchmarks on servers of their own and prints one JSON object a line.
 
-    python -m benchmarks [--only session,resume,governor,faults] [--rounds N] [--sessions N]
+    python -m benchmarks [--only session,resume,approve,governor,faults] [--rounds N] [--sessions N]
 
 Compare figures of one run only: absolute times belong to the machine and its load that day, so
 each round also measures the same work in plain asyncio, which has no orchestration at all.
@@ -15,11 +15,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.approve import approve_part
 from benchmarks.faults import faults_part
 from benchmarks.governor import governor_part
 from benchmarks.stack import bench_stack
-from benchmarks.suite import PARTS, Line
+from benchmarks.suite import PARTS as SUITE
+from benchmarks.suite import Line
 
+PARTS = {**SUITE, "approve": approve_part}
 ALL = (*PARTS, "governor", "faults")
 
 

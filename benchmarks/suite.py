@@ -1,6 +1,5 @@
 """The parts of the benchmark. Each yields JSON lines of one shape."""
 
-import random
 import statistics
 import threading
 import time
@@ -11,9 +10,8 @@ from typing import Any
 
 from benchmarks.raw import raw_session_ms
 from benchmarks.stack import FLOOR_MS, Bench
-from radiant_dagster.adapters import approvals, sessions
+from radiant_dagster.adapters import sessions
 from radiant_dagster.adapters.submission import prepare, store_session
-from radiant_dagster.domain.approvals import Vote
 from radiant_dagster.domain.sessions import TERMINAL
 from radiant_dagster.domain.swarm import AgentConfig
 
@@ -21,7 +19,6 @@ Line = dict[str, Any]
 SESSIONS_A_ROUND = 5
 THROUGHPUT_SECONDS = 20.0
 CLIENTS = 8
-DECISIONS = 12
 STATUS = "select status from radiant.session where id = %s"
 PROMPT = "How should a small clinic prepare its vaccine storage for a power cut?"
 
@@ -180,44 +177,6 @@ def _watch_connections(bench: Bench, most: dict[str, int], done: threading.Event
     connection.close()
 
 
-def resume_part(bench: Bench, rounds: int) -> Iterator[Line]:
-    """Decision committed to the continuation's first step. Today the sensor's own time."""
-    del rounds
-    with ThreadPoolExecutor(DECISIONS) as pool:
-        times = list(pool.map(lambda _: _resume_ms(bench), range(DECISIONS)))
-    percentile = sorted(times)[-1]
-    for name in ("resume_ms", "resume_sensor_only_ms"):
-        yield line(name, times, "ms", {"agents": 2}, p99=round(percentile, 1))
-
-
-def _resume_ms(bench: Bench) -> float:
-    session_id, _, _ = launch(bench, 2, approval=True)
-    wait_for(bench, session_id, frozenset({"awaiting_review"}))
-    time.sleep(random.uniform(0, 6))  # the sensor turns every five seconds: hit any phase of it
-    with bench.database.tenant_transaction(bench.tenant) as cursor:
-        cursor.execute(
-            "select id, payload_sha256 from radiant.approval_request where session_id = %s",
-            (session_id,),
-        )
-        request = cursor.fetchone()
-    assert request is not None  # noqa: S101 - the session awaits it
-    vote = Vote(
-        "bench-reviewer", frozenset({"reviewer"}), "approved", bytes(request["payload_sha256"])
-    )
-    approvals.decide(bench.database, bench.tenant, request["id"], vote)
-    wait_for(bench, session_id, frozenset({"completed"}))
-    with bench.database.tenant_transaction(bench.tenant) as cursor:
-        cursor.execute(
-            "select extract(epoch from claimed_at - decided_at) * 1000 as ms"
-            " from radiant.approval_decision where approval_id = %s",
-            (request["id"],),
-        )
-        row = cursor.fetchone()
-    assert row is not None  # noqa: S101 - it was decided above
-    return float(row["ms"])
-
-
 PARTS: dict[str, Callable[[Bench, int], Iterator[Line]]] = {
     "session": session_part,
-    "resume": resume_part,
 }

@@ -69,15 +69,23 @@ class DatabaseUnavailable(TransientError):
 
 
 class DagsterUnavailable(TransientError):
-    """Dagster's webserver does not answer or refused a launch."""
+    """Dagster's webserver does not answer or refused a launch.
+
+    Args:
+        url: Of the webserver.
+        reason: A code or short words.
+        may_have_acted: True where it was asked and the answer was lost.
+    """
 
     code = "dagster_unavailable"
 
-    def __init__(self, url: str, reason: str) -> None:
+    def __init__(self, url: str, reason: str, *, may_have_acted: bool = False) -> None:
         super().__init__(
             f"Dagster's webserver at {url} cannot be used: {reason}. Start it with `radiant up`, "
             "or check RADIANT_DAGSTER_URL, then run `radiant doctor`."
         )
+        self.reason = reason
+        self.may_have_acted = may_have_acted
 
 
 class BrokerUnavailable(TransientError):

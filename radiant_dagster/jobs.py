@@ -72,8 +72,9 @@ def build_think_tank(*, inline_prompts: bool) -> dg.JobDefinition:
 
 @dg.job(
     description="Carries out a decision on a draft: the answer is released, rewritten or dropped, "
-    "the Librarian learns, the session is closed. Launched by `approval_sensor`; launching it by "
-    "hand for a decided approval is safe, since one run alone can claim the decision.",
+    "the Librarian learns, the session is closed. Launched by whoever decided, or else by "
+    "`approval_sensor`; launching it by hand for a decided approval is safe, since one run alone "
+    "can claim the decision.",
     executor_def=threaded_executor,
     tags={"radiant/job": "synthesis_and_librarian"},
 )

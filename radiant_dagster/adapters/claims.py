@@ -4,15 +4,15 @@ A claim is a lease: it keeps others from deciding while somebody reads, and laps
 that a closed browser never blocks a request. It changes neither state nor version.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
-from radiant_dagster.adapters import audit, sessions
+from radiant_dagster.adapters import audit, events, sessions
 from radiant_dagster.adapters.approvals import decide, lock_pending
-from radiant_dagster.adapters.postgres import Database
+from radiant_dagster.adapters.postgres import Cursor, Database
 from radiant_dagster.domain.approvals import (
     Reviewer,
     Vote,
@@ -101,6 +101,7 @@ def claim(database: Database, tenant_id: UUID, approval_id: UUID, reviewer: Revi
                 session_id=row["session_id"],
                 approval_id=approval_id,
             )
+            _show(cursor, tenant_id, approval_id, row, claimed_by=reviewer.actor)
     return Claim(approval_id, reviewer.actor, until, now)
 
 
@@ -128,6 +129,26 @@ def release(database: Database, tenant_id: UUID, approval_id: UUID, reviewer: Re
             approval_id=approval_id,
             detail={} if own else {"claimed_by": pending.claimed_by},
         )
+        _show(cursor, tenant_id, approval_id, row, claimed_by=None)
+
+
+def _show(
+    cursor: Cursor,
+    tenant_id: UUID,
+    approval_id: UUID,
+    row: Mapping[str, Any],
+    *,
+    claimed_by: str | None,
+) -> None:
+    events.emit(
+        cursor,
+        tenant_id,
+        "approval.claimed",
+        session_id=row["session_id"],
+        domain=row["domain"],
+        approval_id=approval_id,
+        detail={"claimed_by": claimed_by},
+    )
 
 
 def reassign(

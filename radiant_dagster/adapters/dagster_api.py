@@ -18,6 +18,7 @@ REPOSITORY = {
     "repositoryName": "__repository__",
 }
 NOT_BEGUN = frozenset({"QUEUED", "NOT_STARTED", "STARTING"})
+NOT_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
 LAUNCH = """
 mutation Launch($params: ExecutionParams!) {
   launchRun(executionParams: $params) {
@@ -72,12 +73,17 @@ class DagsterApi:
     Args:
         url: Base URL of the webserver.
         public_url: The same as people reach it, for links.
+        read_seconds: Most to wait for an answer.
     """
 
-    def __init__(self, url: str, *, public_url: str | None = None) -> None:
+    def __init__(
+        self, url: str, *, public_url: str | None = None, read_seconds: float = 30
+    ) -> None:
         self._url = url
         self._public_url = public_url or url
-        self._http = urllib3.PoolManager(timeout=urllib3.Timeout(connect=3, read=30), retries=False)
+        self._http = urllib3.PoolManager(
+            timeout=urllib3.Timeout(connect=3, read=read_seconds), retries=False
+        )
 
     def run_link(self, run_id: str) -> str:
         """Return the page of a run in Dagit."""
@@ -159,10 +165,13 @@ class DagsterApi:
                 "POST", f"{self._url}/graphql", json={"query": query, "variables": variables}
             )
             if response.status != 200:
-                raise DagsterUnavailable(self._url, f"HTTP {response.status}")
+                raise DagsterUnavailable(
+                    self._url, f"HTTP {response.status}", may_have_acted=response.status >= 500
+                )
             answer: dict[str, Any] = response.json()
         except (urllib3.exceptions.HTTPError, json.JSONDecodeError) as error:
-            raise DagsterUnavailable(self._url, type(error).__name__) from None
+            sent = not isinstance(error, NOT_SENT)
+            raise DagsterUnavailable(self._url, type(error).__name__, may_have_acted=sent) from None
         data: dict[str, Any] | None = answer.get("data")
         if data is None:
             raise DagsterUnavailable(self._url, "it answered with an error")

@@ -16,6 +16,7 @@ EventType = Literal[
     "approval.requested",
     "approval.reminder",
     "approval.escalated",
+    "approval.claimed",  # for live pages; webhooks are not told
     "approval.decided",
     "approval.expired",
     "approval.cancelled",

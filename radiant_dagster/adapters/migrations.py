@@ -24,13 +24,20 @@ ROLES = (
     "radiant_reveal",
     "radiant_auth",
     "radiant_api",
+    "radiant_deliver",
 )
 # What the login of runs, sensors and the CLI may step into.
 LOGIN_ROLES = ("radiant_app", "radiant_review", "radiant_dispatch", "radiant_maintenance")
 # What Mission Control and `radiant keys` may step into, by RADIANT_REVIEW_DATABASE_URL. Not for the
-# login above: whoever executes models' text must neither make itself a key nor read originals as
-# somebody of the role `privacy`.
-REVIEW_LOGIN_ROLES = ("radiant_review", "radiant_auth", "radiant_api", "radiant_reveal")
+# login above: whoever executes models' text must not make itself a key, read originals as somebody
+# of the role `privacy`, or see all tenants' endpoints.
+REVIEW_LOGIN_ROLES = (
+    "radiant_review",
+    "radiant_auth",
+    "radiant_api",
+    "radiant_reveal",
+    "radiant_deliver",
+)
 MIN_POSTGRES = 150000
 MIN_PGVECTOR = (0, 8)
 LOCK = "select pg_advisory_lock(hashtext('radiant migrations'))"

@@ -23,7 +23,7 @@ from sqlalchemy.pool import QueuePool
 from radiant_dagster.errors import ConfigurationError, DatabaseUnavailable
 
 TenantRole = Literal["radiant_app", "radiant_review", "radiant_api", "radiant_reveal"]
-SystemRole = Literal["radiant_dispatch", "radiant_maintenance", "radiant_auth"]
+SystemRole = Literal["radiant_dispatch", "radiant_maintenance", "radiant_auth", "radiant_deliver"]
 Cursor = psycopg2.extras.RealDictCursor
 
 ENTER_TENANT = "select set_config('role', %s, true), set_config('app.current_tenant_id', %s, true)"

@@ -163,7 +163,36 @@ class Settings(ServerSettings):
     mission_control_url: str | None = Field(
         None,
         validation_alias=AliasChoices("MISSION_CONTROL_URL", "mission_control_url"),
-        description="An external Mission Control that is told of approvals. Unset: ours.",
+        description="An external Mission Control that is told of approvals, signed with "
+        "RADIANT_WEBHOOK_SECRET. Unset: ours, and nothing leaves this machine.",
+    )
+    public_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("RADIANT_PUBLIC_URL", "public_url"),
+        description="Mission Control as people reach it, for links in webhooks and notifications. "
+        "Unset: MISSION_CONTROL_URL, else no link.",
+    )
+    secret_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("RADIANT_SECRET_KEY", "secret_key"),
+        description="Base64 of 32 bytes; encrypts stored secrets of webhooks and notifications.",
+    )
+    webhook_secret: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("RADIANT_WEBHOOK_SECRET", "webhook_secret"),
+        description="whsec_..., signs what goes to MISSION_CONTROL_URL; two with a space between "
+        "while it is rotated, the newer first. Unset: nothing goes there.",
+    )
+    webhook_allow: str = Field(
+        "",
+        validation_alias=AliasChoices("RADIANT_WEBHOOK_ALLOW", "webhook_allow"),
+        description="Hosts, addresses and networks that webhooks and notifications may reach "
+        "though they are not public; commas between. http is taken for loopback ones alone.",
+    )
+    webhook_ports: str = Field(
+        "443,8443",
+        validation_alias=AliasChoices("RADIANT_WEBHOOK_PORTS", "webhook_ports"),
+        description="Ports that webhooks may use on public hosts; commas between.",
     )
     allow_inline_prompts: bool = Field(
         False,
@@ -241,7 +270,14 @@ class Settings(ServerSettings):
         description="Runs that one machine executes at the same time (Celery worker processes).",
     )
 
-    @field_validator("dagster_url", "litellm_proxy_url", "cato_service_url", "offline_model_url")
+    @field_validator(
+        "dagster_url",
+        "litellm_proxy_url",
+        "cato_service_url",
+        "offline_model_url",
+        "mission_control_url",
+        "public_url",
+    )
     @classmethod
     def _http_url(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):
@@ -321,9 +357,9 @@ class Settings(ServerSettings):
         return {name.strip(): url.strip() for name, _, url in entries}
 
     @property
-    def reviewers_url(self) -> str:
-        """Return the Mission Control that links lead to: an external one, else ours."""
-        return (self.mission_control_url or self.mission_control_address).rstrip("/")
+    def reviewers_url(self) -> str | None:
+        """Return the Mission Control that links lead to: as people reach it, external, ours."""
+        return self.public_url or self.mission_control_url or self.own_mission_control_url
 
     @property
     def resolved_llm_transport(self) -> Literal["proxy", "sdk", "offline"]:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from radiant_dagster.adapters import approvals as store
+from radiant_dagster.adapters.continuation import launch_soon
 from radiant_dagster.cli.common import (
     Client,
     as_option,
@@ -35,6 +36,7 @@ from radiant_dagster.domain.approvals import Verdict, Vote, validate_vote
 from radiant_dagster.domain.ladder import describe
 from radiant_dagster.errors import InvalidInput
 
+LAUNCH_SECONDS = 5.0  # to wait, after the decision was reported, for the continuation's launch
 NEXT: Mapping[str, str] = {
     "approved": "The draft becomes the answer.",
     "rejected": "The session ends without an answer.",
@@ -290,6 +292,15 @@ def _run_decision(
             client, row, verdict, actor=who, roles=frozenset(roles), guidance=said,
             edited_text=edited_text,
         )  # fmt: skip
+        launching = standing and launch_soon(
+            client.database, client.dagster, client.tenant_id, row["id"]
+        )
+        _report(row, standing, who, as_json=as_json)
+        if launching:  # what is not launched by then the sensor launches
+            launching.join(LAUNCH_SECONDS)
+
+
+def _report(row: Mapping[str, Any], standing: str | None, who: str, *, as_json: bool) -> None:
     if as_json:
         emit_json({"approval_id": row["id"], "session_id": row["session_id"], "verdict": standing})
     elif standing is None:

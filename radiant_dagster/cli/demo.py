@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.rule import Rule
 
 from radiant_dagster.adapters import approvals, grimoire, tenants
+from radiant_dagster.adapters.continuation import launch_soon
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings, default_home
 from radiant_dagster.cli.common import Client, client_of, duration, make_console, plain, usd
@@ -145,7 +146,7 @@ def _reviewed_session(console: Console, client: Client) -> Mapping[str, Any]:
     while waiting.waits_for_person:
         _decide(console, client, session_id)
         console.print(
-            plain("The decision is stored. The approval sensor looks every five seconds ...", "dim")
+            plain("The decision is stored, and its run asked for; a sensor stands by ...", "dim")
         )
         waiting = follow(client, session_id, lines, wait_for_person=False)
     view = load_view(client, session_id)
@@ -179,6 +180,8 @@ def _decide(console: Console, client: Client, session_id: UUID) -> None:
         approvals.decide(client.database, client.tenant_id, request_id, vote)
     except RadiantError as error:  # too late, for instance: the session goes on all the same
         console.print(plain(str(error), "red"))
+    else:
+        launch_soon(client.database, client.dagster, client.tenant_id, request_id)
 
 
 def _ask_person() -> tuple[str, str, str | None, str]:

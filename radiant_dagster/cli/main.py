@@ -39,6 +39,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "principals": ("keys", "List people and services, and shut one out."),
         "tenants": ("admin", "Create and list tenants."),
         "tools": ("tools", "List, allow and forbid the tools agents may call."),
+        "webhooks": ("webhooks", "Tell other systems of approvals by signed HTTP."),
+        "notify": ("notify", "Tell people of approvals by e-mail, Slack, Teams and the rest."),
         "panels": ("admin", "List, show and import panels of agents."),
         "db": ("admin", "Bring the database up to date, or see what it lacks."),
         "config": ("admin", "Show every setting and where it comes from."),

@@ -61,8 +61,13 @@ STOP_ORDER: tuple[tuple[tuple[ProcessName, ...], float], ...] = (
 DAGSTER_PROCESSES: tuple[ProcessName, ...] = ("code", "webserver", "daemon", "worker")
 # Without the code server they start with an error, and sensors tick late.
 NEEDS: dict[ProcessName, ProcessName] = {"webserver": "code", "daemon": "code"}
-# Superuser and reviewer: not for processes that run other people's jobs.
-NOT_FOR_PROCESSES = {"RADIANT_OWNER_DATABASE_URL", "RADIANT_REVIEW_DATABASE_URL"}
+# Superuser, reviewer, and what opens or makes signatures: not for processes that run jobs.
+NOT_FOR_PROCESSES = {
+    "RADIANT_OWNER_DATABASE_URL",
+    "RADIANT_REVIEW_DATABASE_URL",
+    "RADIANT_SECRET_KEY",
+    "RADIANT_WEBHOOK_SECRET",
+}
 # And Mission Control, which people reach, gets the reviewer's login and no other.
 NOT_FOR_MISSION = {
     "RADIANT_OWNER_DATABASE_URL",

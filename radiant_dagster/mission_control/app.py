@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
+from radiant_dagster.adapters.deliverer import Deliverer
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.errors import ConfigurationError
@@ -37,7 +38,8 @@ def create_app(settings: Settings, *, endpoints: Sequence[Endpoint] = ENDPOINTS)
         endpoints: What it serves.
 
     Raises:
-        ConfigurationError: There is no database.
+        ConfigurationError, InvalidInput: There is no database, or a setting about webhooks is
+            malformed.
     """
     url = settings.review_database_url
     if url is None:
@@ -48,6 +50,11 @@ def create_app(settings: Settings, *, endpoints: Sequence[Endpoint] = ENDPOINTS)
             "granted the reviewers' roles.",
         )
     metrics = Metrics()
+    # Connections of its own: a page never waits for a slow receiver.
+    deliveries = Database(
+        url.get_secret_value(), application_name="radiant deliver", tenant_role="radiant_api"
+    )
+    deliverer = Deliverer.of(settings, deliveries)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None]:
@@ -67,9 +74,13 @@ def create_app(settings: Settings, *, endpoints: Sequence[Endpoint] = ENDPOINTS)
             attempts=Buckets(ATTEMPTS_PER_MINUTE),
             threads=anyio.CapacityLimiter(HANDLER_THREADS),
         )
+        deliverer.start()
         try:
             yield
         finally:
+            # It waits for tries in flight, which the loop's other work need not.
+            await anyio.to_thread.run_sync(deliverer.stop)
+            deliveries.close()
             database.close()
 
     return Starlette(

@@ -111,7 +111,19 @@ def fill_tenant(cursor: Any, tenant_id: uuid.UUID) -> None:
         decided_by=["lee"], decided_at="2026-01-01",
     )  # fmt: skip
     insert(cursor, "audit", tenant_id=tenant_id, actor="ann", action="test")
-    insert(cursor, "event", **keys, type="session.completed", domain="general")
+    event_id, target = uuid.uuid4(), uuid.uuid4()
+    insert(cursor, "event", **keys, id=event_id, type="session.completed", domain="general")
+    insert(
+        cursor, "webhook_endpoint", tenant_id=tenant_id, id=target, url="https://example.org",
+        secret=b"x", created_by="ann",
+    )  # fmt: skip
+    insert(
+        cursor, "notification_route", tenant_id=tenant_id, id=uuid.uuid4(), name="ward",
+        service="mailtos", url=b"x", created_by="ann",
+    )  # fmt: skip
+    insert(
+        cursor, "delivery", tenant_id=tenant_id, event_id=event_id, target=target, kind="webhook"
+    )  # fmt: skip
     insert(
         cursor, "heuristic_usage", **keys, agent_id="a", heuristic_id=heuristic_id, rank=1,
         similarity=0.9,

@@ -238,7 +238,8 @@ def test_the_api_reaches_its_tenants_rows_but_no_unreleased_draft_and_no_hash(
 
     for column, table in (
         ("draft", "session"), ("draft_details", "session"), ("draft", "approval_payload"),
-        ("sha256", "api_key"), ("sha256", "web_session"),
+        ("sha256", "api_key"), ("sha256", "web_session"), ("secret", "webhook_endpoint"),
+        ("url", "notification_route"),
     ):  # fmt: skip
         with (
             pytest.raises(psycopg2.errors.InsufficientPrivilege),
@@ -492,7 +493,24 @@ FORBIDDEN: dict[str, tuple[str, ...]] = {
         "delete from radiant.audit",
         "select 1 from radiant.approval_request",
     ),
+    "radiant_deliver": (
+        "select 1 from radiant.session",
+        "select 1 from radiant.approval_request",
+        "select 1 from radiant.approval_decision",
+        "select 1 from radiant.tenant",
+        "select detail from radiant.audit",
+        "update radiant.event set detail = '{}'",
+        "update radiant.webhook_endpoint set url = 'https://example.org'",
+        "update radiant.webhook_endpoint set secret = ''",
+        "delete from radiant.delivery",
+        "select radiant.lease_decision(gen_random_uuid())",
+    ),
     "radiant_app": (
+        "select radiant.lease_decision(gen_random_uuid())",
+        "select radiant.return_decision(gen_random_uuid(), now())",
+        "insert into radiant.delivery (tenant_id, event_id, target, kind)"
+        " select tenant_id, id, id, 'webhook' from radiant.event",
+        "update radiant.webhook_endpoint set url = 'https://example.org'",
         "delete from radiant.knowledge_heuristics",
         "delete from radiant.session",
         "delete from radiant.audit",

@@ -43,9 +43,14 @@ def test_it_does_not_work_with_the_login_of_workers() -> None:
 
 
 def test_links_lead_to_ours_unless_there_is_another() -> None:
-    assert load().reviewers_url == "http://127.0.0.1:8080"
-    assert load(RADIANT_MISSION_CONTROL_PORT="9").reviewers_url == "http://127.0.0.1:9"
-    assert load(MISSION_CONTROL_URL="https://mc.example/").reviewers_url == "https://mc.example"
+    ours, external = "http://127.0.0.1:9", "https://mc.example"
+    public = "https://reviews.example"
+    assert load().reviewers_url is None
+    assert load(RADIANT_MISSION_CONTROL_URL=ours).reviewers_url == ours
+    both = load(RADIANT_MISSION_CONTROL_URL=ours, MISSION_CONTROL_URL=external)
+    assert both.reviewers_url == external
+    all_three = load(MISSION_CONTROL_URL=external, RADIANT_PUBLIC_URL=public)
+    assert all_three.reviewers_url == public
     assert load().mission_control_url is None  # nobody outside is told of anything
 
 

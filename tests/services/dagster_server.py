@@ -18,11 +18,13 @@ class DagsterServer:
         loaded: Whether our code location is loaded.
         unhealthy: Daemon types that are not healthy.
         run_status: Status of every run.
+        tags: Tags of every launch that was asked for.
         on_launch: Executes a run before the launch is answered; returns its id.
     """
 
     def __init__(self) -> None:
         self.launched: list[dict[str, Any]] = []
+        self.tags: list[dict[str, str]] = []
         self.terminated: list[str] = []
         self.refuse: str | None = None
         self.loaded = True
@@ -78,6 +80,8 @@ class DagsterServer:
     def _launch(self, params: dict[str, Any]) -> dict[str, Any]:
         if self.refuse:
             return {"__typename": self.refuse}
+        tags = params["executionMetadata"]["tags"]
+        self.tags.append({item["key"]: item["value"] for item in tags})
         config = json.loads(params["runConfigData"])
         self.launched.append(config)
         return {"__typename": "LaunchRunSuccess", "run": {"runId": self.on_launch(config)}}
