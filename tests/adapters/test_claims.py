@@ -50,6 +50,25 @@ def approval(database: Database, tenant: uuid.UUID) -> uuid.UUID:
     return ask(database, tenant)
 
 
+def test_a_live_page_hears_who_reads_a_request_and_that_nobody_does_any_more(
+    database: Database, tenant: uuid.UUID, approval: uuid.UUID
+) -> None:
+    claims.claim(database, tenant, approval, LEE)
+    claims.claim(database, tenant, approval, LEE)  # renewed: nothing new to show
+    claims.release(database, tenant, approval, LEE)
+
+    with database.tenant_transaction(tenant) as cursor:
+        cursor.execute(
+            "select approval_id, detail from radiant.event where type = 'approval.claimed'"
+            " order by seq"
+        )
+        rows = cursor.fetchall()
+    assert [(row["approval_id"], row["detail"]["claimed_by"]) for row in rows] == [
+        (approval, "dr-lee"),
+        (approval, None),
+    ]
+
+
 def test_a_claim_keeps_others_from_deciding_until_it_lapses(
     database: Database, tenant: uuid.UUID, approval: uuid.UUID, owner_url: str
 ) -> None:

@@ -150,6 +150,24 @@ def test_an_event_arrives_signed_as_an_independent_library_wants_it(
         standardwebhooks.Webhook(whsec(b"x" * 32)).verify(request.body, request.headers)
 
 
+def test_of_a_claim_nobody_outside_hears(hooks: Hooks, receiver: Receiver) -> None:
+    hooks.add(receiver.url)
+    hooks.environment["MISSION_CONTROL_URL"] = f"{receiver.url}/events"
+    hooks.environment["RADIANT_WEBHOOK_SECRET"] = whsec(SECRET)
+
+    with hooks.delivering():
+        hooks.emit("approval.claimed")
+        stuck = hooks.emit("approval.stuck")
+        receiver.wait_for(2)
+
+    told = {(row["type"], row["approval_id"]) for row in hooks.rows(
+        "select e.type, e.approval_id::text from radiant.delivery d"
+        " join radiant.event e on e.id = d.event_id"
+    )}  # fmt: skip
+    assert told == {("approval.stuck", str(stuck))}
+    assert hooks.rows("select 1 from radiant.event where fanned_out_at is null") == []
+
+
 def test_a_failed_try_is_repeated_under_the_same_id_with_a_fresh_signature(
     hooks: Hooks, receiver: Receiver
 ) -> None:
