@@ -133,6 +133,23 @@ def test_secrets_are_on_no_command_line(home: Path, settings: Settings) -> None:
     assert not [line for line in lines for secret in secrets if secret in line]
 
 
+def test_what_opens_or_makes_signatures_reaches_mission_control_alone(home: Path) -> None:
+    secrets = {"RADIANT_SECRET_KEY": "A" * 43 + "=", "RADIANT_WEBHOOK_SECRET": "whsec_" + "A" * 43}
+    settings = Settings.load({"RADIANT_HOME": str(home), **secrets})
+    processes = ("postgres", "mission", "model")
+
+    with Stack(settings, processes=processes, env=environment() | secrets) as stack:
+        info = stack.start()
+        given = {
+            name: Path(f"/proc/{info.processes[name]}/environ").read_text() for name in processes
+        }
+
+    assert [name for name in secrets if name in given["mission"]] == list(secrets)
+    assert not any(name in given[other] for name in secrets for other in ("postgres", "model"))
+    assert "RADIANT_REVIEW_DATABASE_URL" in given["mission"]
+    assert "RADIANT_DATABASE_URL=" not in given["mission"]
+
+
 def test_a_taken_port_is_named_before_anything_starts(home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
