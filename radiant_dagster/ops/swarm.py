@@ -1,20 +1,12 @@
 """The agents: plan them, run each as one mapped step, gather what came back."""
 
-import time
-
 import dagster as dg
 
-from radiant_dagster.adapters import ledger, sessions
-from radiant_dagster.adapters.agent_progress import watched
-from radiant_dagster.adapters.agents import ask_agent, may_fit_shortened
-from radiant_dagster.adapters.metering import Meter, MeteredLlm
+from radiant_dagster.adapters import sessions
+from radiant_dagster.adapters.agent_turn import AgentTurns, Turn
 from radiant_dagster.adapters.planning import Plan, plan_session
-from radiant_dagster.domain.governor import agent_call
 from radiant_dagster.domain.ladder import plan_table
 from radiant_dagster.domain.swarm import (
-    AgentResult,
-    gave_up,
-    is_second_malformed,
     mapping_key,
     missing_reasons,
     quorum,
@@ -22,7 +14,7 @@ from radiant_dagster.domain.swarm import (
 )
 from radiant_dagster.engine.cancellation import step_cancelled
 from radiant_dagster.engine.steps import Ref, ids, retry_model_call, session_op
-from radiant_dagster.errors import BudgetExceeded, LlmUnavailable, PermanentError, QuorumNotReached
+from radiant_dagster.errors import QuorumNotReached
 from radiant_dagster.resources import DatabaseResource, ModelsResource, ToolsResource
 
 
@@ -90,88 +82,38 @@ def run_agent(
     tools: ToolsResource,
 ) -> dict:  # type: ignore[type-arg]
     """Ask one agent's model and store the answer."""
-    tenant_id, session_id = ids(ref)
-    agent_id: str = ref["agent_id"]
-    try:
-        with database.database.tenant_transaction(tenant_id) as cursor:
-            call = sessions.begin_agent(
-                cursor, tenant_id, session_id, agent_id, run_id=context.run_id
-            )
-    except BudgetExceeded as error:
-        if context.retry_number == 0:
-            raise
-        # The first try may be billed and there is no money for another: the others still count.
-        result = gave_up(agent_id, error.code, str(error))
-        with database.database.tenant_transaction(tenant_id) as cursor:
-            ledger.note_refusal(cursor, tenant_id, session_id, error)
-            sessions.finish_agent(cursor, tenant_id, session_id, result)
-        context.add_output_metadata({"status": result.status, "error_code": error.code})
-        return ref
-    if call is None:
-        context.add_output_metadata({"status": "success", "bought_before": True})
-        return ref
-    meter = Meter(database.database, tenant_id, session_id)
-    client = MeteredLlm(
-        models.client,
-        meter,
-        agent_call(agent_id),
-        "agent",
-        agent_id=agent_id,
-        ticket=call.ticket,
+    turns = AgentTurns(
+        database=database.database,
+        llm=models.client,
+        toolbox=tools.toolbox,
+        call_seconds=models.call_timeout_seconds,
+        retry=lambda error, seconds: retry_model_call(
+            context, error, models.max_retries, within_seconds=seconds
+        ),
     )
-    started = time.monotonic()
-    try:
-        live: bool = call.session["live"]
-        with watched(database.database, tenant_id, session_id, agent_id, live=live) as on_text:
-            result = ask_agent(
-                client,
-                call,
-                tenant_id,
-                session_id,
-                call_seconds=models.call_timeout_seconds,
-                toolbox=tools.toolbox,
-                database=database.database,
-                cancelled=step_cancelled(),
-                on_text=on_text,
-            )
-    except (LlmUnavailable, PermanentError) as error:
-        client.give_back()  # out of time before it was sent
-        meter.settle_now()  # a failed try may be billed; recorded before it is made again
-        if isinstance(error, BudgetExceeded):  # of a later call of its turn: the others still count
-            with database.database.tenant_transaction(tenant_id) as cursor:
-                ledger.note_refusal(cursor, tenant_id, session_id, error)
-        elif not isinstance(error, LlmUnavailable):
-            raise
-        elif not is_second_malformed(call.agent["error_code"], error.code, context.retry_number):
-            with database.database.tenant_transaction(tenant_id) as cursor:
-                sessions.note_fault(cursor, tenant_id, session_id, agent_id, error.code)
-            left = call.remaining_seconds - (time.monotonic() - started)
-            retry_model_call(context, error, models.max_retries, within_seconds=left)
-        result = gave_up(agent_id, error.code, str(error))
-    if may_fit_shortened(call, result):
-        with database.database.tenant_transaction(tenant_id) as cursor:
-            meter.settle(cursor)
-            sessions.note_fault(cursor, tenant_id, session_id, agent_id, result.error_code)
-        raise dg.RetryRequested(context.retry_number + 1, 0)
-    with database.database.tenant_transaction(tenant_id) as cursor:
-        cost = meter.settle(cursor)
-        offered = sessions.offered_from(call.session)
-        sessions.finish_agent(cursor, tenant_id, session_id, result, offered)
-    context.add_output_metadata(_facts(result, call.agent["role"], call.agent["model"], cost))
+    turn = turns.take(
+        *ids(ref),
+        ref["agent_id"],
+        run_id=context.run_id,
+        retry_number=context.retry_number,
+        cancelled=step_cancelled(),
+    )
+    context.add_output_metadata(_facts(turn))
     return ref
 
 
-def _facts(
-    result: AgentResult, role: str, model: str, cost_micro_usd: int
-) -> dict[str, str | int | float]:
+def _facts(turn: Turn | None) -> dict[str, str | int | float | bool]:
+    if turn is None:
+        return {"status": "success", "bought_before": True}
+    result = turn.result
     return {
         "status": result.status,
-        "role": role,
-        "model": result.model_used or model,
+        "role": turn.role,
+        "model": result.model_used or turn.model,
         "latency_ms": result.latency_ms,
         "tokens": result.tokens_used,
         "model_calls": result.calls,
-        "cost_usd": cost_micro_usd / 1e6,
+        "cost_usd": turn.cost_micro_usd / 1e6,
         "heuristics_cited": len(result.cited),
         "error_code": result.error_code or "",
     }

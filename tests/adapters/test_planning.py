@@ -41,7 +41,7 @@ def test_tenants_from_before_the_ladder_get_the_same_floors(
         "drop table radiant.pseudonym_key",
         "drop policy maintenance_reservation on radiant.reservation",
         "drop policy maintenance_account on radiant.budget_account",
-        "drop policy maintenance_session on radiant.session",
+        "drop policy maintenance_refusal on radiant.budget_refusal",
         "delete from radiant.schema_migration where name = '0003_create_ladder.sql'",
     )
 

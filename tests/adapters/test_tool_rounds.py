@@ -11,7 +11,7 @@ import psycopg2.extras
 import pytest
 
 from radiant_dagster.adapters import sessions, tenant_tools, tool_calls
-from radiant_dagster.adapters.agents import ask_agent
+from radiant_dagster.adapters.agent_turn import AgentTurns
 from radiant_dagster.adapters.embeddings import build_embeddings
 from radiant_dagster.adapters.http_client import HttpClient
 from radiant_dagster.adapters.llm import LlmClient
@@ -34,6 +34,10 @@ SAMPLES = (
     "echo", "raiser", "quitter", "sleeper", "flood", "dense", "injector", "number", "nul",
 )  # fmt: skip
 PROMPT = "How much is 12.5 * 70 / 1000 in all?"
+
+
+def give_up(error: LlmUnavailable, _seconds: float) -> None:
+    raise error
 
 
 @dataclass
@@ -66,19 +70,16 @@ class Desk:
         self.toolbox = Toolbox(self.settings, lambda: build_embeddings(self.settings))
         self.estimate = estimate.per_agent["a"]
 
-    def ask(self, *, cancelled: Any = lambda: False, seconds: float | None = None) -> AgentResult:
-        with self.database.tenant_transaction(self.tenant) as cursor:
-            call = sessions.begin_agent(cursor, self.tenant, self.session, "a", run_id="r")
-        assert call is not None
+    def ask(self, *, cancelled: Any = lambda: False, seconds: int | None = None) -> AgentResult:
         if seconds is not None:
-            call = sessions.AgentCall(call.agent, call.session, seconds)
-        result = ask_agent(
-            self.llm, call, self.tenant, self.session, call_seconds=30, toolbox=self.toolbox,
-            database=self.database, cancelled=cancelled,
-        )  # fmt: skip
-        with self.database.tenant_transaction(self.tenant) as cursor:
-            sessions.finish_agent(cursor, self.tenant, self.session, result)
-        return result
+            with self.database.tenant_transaction(self.tenant) as cursor:
+                cursor.execute("update radiant.domain_policy set swarm_seconds = %s", (seconds,))
+        turns = AgentTurns(self.database, self.llm, self.toolbox, 30, give_up)
+        turn = turns.take(
+            self.tenant, self.session, "a", run_id="r", retry_number=0, cancelled=cancelled
+        )
+        assert turn is not None
+        return turn.result
 
     def row(self) -> dict[str, Any]:
         with self.database.tenant_transaction(self.tenant) as cursor:
@@ -183,7 +184,8 @@ def test_a_model_that_asks_even_then_has_failed_and_is_charged(desk: Desk) -> No
 
     assert (result.status, result.error_code, result.calls) == ("failed", "empty", 2)
     assert len(desk.models.calls) == 2
-    assert desk.row()["cost_micro_usd"] == result.cost_micro_usd > 0
+    # The second reply told no usable usage, so its estimate is charged.
+    assert desk.row()["cost_micro_usd"] > result.cost_micro_usd > 0
 
 
 @pytest.mark.parametrize(
@@ -377,7 +379,7 @@ def test_a_tool_cannot_outlast_the_agents_deadline(desk: Desk) -> None:
     desk.models.script(wants(("sleeper", {"text": "a"})))
 
     with pytest.raises(LlmUnavailable) as caught:
-        desk.ask(seconds=1.5)
+        desk.ask(seconds=2)
 
     assert caught.value.code == "deadline"
     assert [call["status"] for call in desk.recorded()] == ["timeout"]

@@ -148,7 +148,9 @@ def test_a_session_that_does_not_fit_fails_before_anything_is_paid(
     with world.database.tenant_transaction(world.tenant) as cursor:
         cursor.execute("select scope, needed_micro_usd from radiant.budget_refusal")
         refusals = [dict(row) for row in cursor.fetchall()]
-    assert refusals == [{"scope": "day", "needed_micro_usd": row["estimated_micro_usd"]}]
+    (refusal,) = refusals  # of the lowest rung of the ladder, whatever was tried before it
+    assert refusal["scope"] == "day"
+    assert 1 < refusal["needed_micro_usd"] < row["estimated_micro_usd"]
 
 
 def test_a_failed_session_is_charged_what_it_bought_and_its_reexecution_the_rest(

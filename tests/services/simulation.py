@@ -15,6 +15,11 @@ from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.domain.swarm import quorum
 from tests.services.llm_server import Call
 
+UNBILLED = frozenset({400, 401, 403, 404, 413, 429})
+CHARGED = """
+    select call, count(*) as times from radiant.reservation
+    where tenant_id = %s and session_id = %s and state in ('settled', 'expired') group by call
+"""
 AFTER_A_QUORUM = frozenset({"completed", "awaiting_review"})
 
 
@@ -27,7 +32,7 @@ class Verdict:
         agents: Count by status of agent.
         lost: Sessions that are at work still, or ended otherwise than their faults dictate.
         bought_twice: Idempotency keys whose usable answer was delivered more than once.
-        unbooked: Agents whose calls and attempts differ in number.
+        unbooked: Calls that the ledger charged more or less often than they may be billed.
         faults: Calls that met a fault.
         paid: Calls for which an answer was generated.
     """
@@ -53,23 +58,24 @@ def judge(
     by_session: Counter[str] = Counter()
     by_agent: Counter[str] = Counter()
     lost: list[str] = []
-    attempts: dict[tuple[str, str], int] = {}
+    charged: dict[tuple[str, str], int] = {}
     for session_id in session_ids:
         with database.tenant_transaction(tenant) as cursor:
             row = sessions.get_session(cursor, tenant, session_id)
             agents = sessions.agent_rows(cursor, tenant, session_id)
+            cursor.execute(CHARGED, (tenant, session_id))
+            charged |= {(str(session_id), r["call"]): r["times"] for r in cursor.fetchall()}
         by_session[row["status"]] += 1
         by_agent.update(agent["status"] for agent in agents)
         if not ended_as_its_agents_dictate(row, agents):
             lost.append(f"{session_id}: {row['status']} {row['failure_code']}")
-        attempts |= {(str(session_id), agent["agent_id"]): agent["attempts"] for agent in agents}
     delivered = Counter(call.key for call in calls if call.key and call.reply.delivers)
     return Verdict(
         dict(by_session),
         dict(by_agent),
         tuple(lost),
         tuple(key for key, count in delivered.items() if count > 1),
-        calls_that_differ_from_attempts(attempts, calls),
+        calls_that_differ_from_the_ledger(charged, calls),
         len(calls),
         sum(not call.reply.delivers for call in calls),
         sum(call.paid for call in calls),
@@ -87,21 +93,25 @@ def ended_as_its_agents_dictate(
     return row["status"] == "failed" and row["failure_code"] == "quorum_not_reached"
 
 
-def calls_that_differ_from_attempts(
-    attempts: Mapping[tuple[str, str], int], calls: Sequence[Call]
+def calls_that_differ_from_the_ledger(
+    charged: Mapping[tuple[str, str], int], calls: Sequence[Call]
 ) -> tuple[str, ...]:
-    """Return agents whose calls on the wire are not as many as their attempts in the books.
+    """Return calls on the wire that the ledger charged more or less often than they may be billed.
 
-    The one place that knows what the books are: agents' attempts today, rows of a ledger of calls
-    once there is one.
+    Args:
+        charged: Rows of the ledger with a charge, by session and call.
+        calls: The server's log. All but those that are refused before an answer is generated may
+            be billed: the server may have generated one and lost the connection.
     """
-    seen = Counter(
-        (call.headers["X-Radiant-Session"], call.headers["X-Radiant-Agent"])
-        for call in calls
-        if "X-Radiant-Agent" in call.headers
-    )
+    seen = Counter(_ledger_name(call) for call in calls if call.reply.status not in UNBILLED)
     return tuple(
-        f"{session}/{agent}: {seen[session, agent]} calls, {count} attempts"
-        for (session, agent), count in attempts.items()
-        if seen[session, agent] != count
+        f"{session}/{name}: {seen[session, name]} calls, {charged.get((session, name), 0)} charged"
+        for session, name in sorted({*seen, *charged})
+        if seen[session, name] != charged.get((session, name), 0)
     )
+
+
+def _ledger_name(call: Call) -> tuple[str, str]:
+    session, purpose = call.key.split(":")[:2]
+    agent = call.headers.get("X-Radiant-Agent")
+    return session, f"agent:{agent}" if agent else purpose

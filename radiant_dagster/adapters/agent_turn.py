@@ -1,0 +1,167 @@
+"""One agent's turn: begun on its money, asked, charged and recorded, whatever becomes of it.
+
+    begin (attempt and money, durable) -> ask -> settle and store, in one transaction
+                                            '-> fault: settle, then `retry` or a stored result
+
+A finished answer is never bought again: beginning finds it.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from radiant_dagster.adapters import ledger, sessions
+from radiant_dagster.adapters.agent_progress import watched
+from radiant_dagster.adapters.agents import ask_agent, may_fit_shortened
+from radiant_dagster.adapters.llm import LlmClient
+from radiant_dagster.adapters.metering import Meter, MeteredLlm
+from radiant_dagster.adapters.postgres import Database
+from radiant_dagster.adapters.sessions import AgentCall
+from radiant_dagster.adapters.toolbox import Toolbox
+from radiant_dagster.domain.governor import agent_call
+from radiant_dagster.domain.swarm import AgentResult, gave_up, is_second_malformed
+from radiant_dagster.errors import BudgetExceeded, Cancelled, LlmUnavailable, PermanentError
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a turn came to.
+
+    Args:
+        result: As it is stored.
+        role: The agent's.
+        model: Model that was asked for.
+        cost_micro_usd: Of this turn's calls, the earlier tries of the step not included.
+    """
+
+    result: AgentResult
+    role: str
+    model: str
+    cost_micro_usd: int
+
+
+@dataclass(frozen=True, slots=True)
+class AgentTurns:
+    """The services that agents' turns need.
+
+    Args:
+        call_seconds: Longest single model call; the swarm's deadline may cut it shorter.
+        retry: Called after a passing fault with the seconds that are left. Raises to have the turn
+            taken again as a whole, returns once that is no longer worth it.
+    """
+
+    database: Database
+    llm: LlmClient
+    toolbox: Toolbox
+    call_seconds: float
+    retry: Callable[[LlmUnavailable, float], None]
+
+    def take(
+        self,
+        tenant_id: UUID,
+        session_id: UUID,
+        agent_id: str,
+        *,
+        run_id: str,
+        retry_number: int,
+        cancelled: Callable[[], bool],
+    ) -> Turn | None:
+        """Have one agent answer and store what comes back.
+
+        Args:
+            run_id: The Dagster run that asks; all its attempts share one deadline.
+            retry_number: Tries of this run before this one.
+            cancelled: Asked while anything waits.
+
+        Returns:
+            None where a finished answer is there already.
+
+        Raises:
+            BudgetExceeded, BudgetMissing: Nothing is held for the first try and no more fits.
+            Cancelled: The session was cancelled, or the run was asked to stop.
+        """
+        while True:
+            try:
+                with self.database.tenant_transaction(tenant_id) as cursor:
+                    call = sessions.begin_agent(
+                        cursor, tenant_id, session_id, agent_id, run_id=run_id
+                    )
+            except BudgetExceeded as error:
+                if retry_number == 0:
+                    raise
+                # The first try may be billed and there is no money for another.
+                return self._refused(tenant_id, session_id, agent_id, error)
+            if call is None:
+                return None
+            meter = Meter(self.database, tenant_id, session_id)
+            result = self._ask(
+                meter,
+                call,
+                tenant_id,
+                session_id,
+                agent_id,
+                retry_number=retry_number,
+                cancelled=cancelled,
+            )
+            again = may_fit_shortened(call, result)
+            with self.database.tenant_transaction(tenant_id) as cursor:
+                cost = meter.settle(cursor)
+                if again:  # the next call reads this code and asks for less
+                    sessions.note_fault(cursor, tenant_id, session_id, agent_id, result.error_code)
+                else:
+                    offered = sessions.offered_from(call.session)
+                    sessions.finish_agent(cursor, tenant_id, session_id, result, offered)
+            if not again:
+                return Turn(result, call.agent["role"], call.agent["model"], cost)
+
+    def _ask(
+        self,
+        meter: Meter,
+        call: AgentCall,
+        tenant_id: UUID,
+        session_id: UUID,
+        agent_id: str,
+        *,
+        retry_number: int,
+        cancelled: Callable[[], bool],
+    ) -> AgentResult:
+        name = agent_call(agent_id)
+        llm = MeteredLlm(self.llm, meter, name, "agent", agent_id=agent_id, ticket=call.ticket)
+        started = time.monotonic()
+        try:
+            live: bool = call.session["live"]
+            with watched(self.database, tenant_id, session_id, agent_id, live=live) as on_text:
+                return ask_agent(
+                    llm,
+                    call,
+                    tenant_id,
+                    session_id,
+                    call_seconds=self.call_seconds,
+                    toolbox=self.toolbox,
+                    database=self.database,
+                    cancelled=cancelled,
+                    on_text=on_text,
+                )
+        except (LlmUnavailable, PermanentError, Cancelled) as error:
+            llm.give_back()  # out of time before it was sent
+            meter.settle_now()  # what was bought, and what may be: before it is bought again
+            if isinstance(error, BudgetExceeded):  # of a later call of its turn
+                with self.database.tenant_transaction(tenant_id) as cursor:
+                    ledger.note_refusal(cursor, tenant_id, session_id, error)
+            elif not isinstance(error, LlmUnavailable):
+                raise
+            elif not is_second_malformed(call.agent["error_code"], error.code, retry_number):
+                with self.database.tenant_transaction(tenant_id) as cursor:
+                    sessions.note_fault(cursor, tenant_id, session_id, agent_id, error.code)
+                self.retry(error, call.remaining_seconds - (time.monotonic() - started))
+            return gave_up(agent_id, error.code, str(error))
+
+    def _refused(
+        self, tenant_id: UUID, session_id: UUID, agent_id: str, error: BudgetExceeded
+    ) -> Turn:
+        result = gave_up(agent_id, error.code, str(error))
+        with self.database.tenant_transaction(tenant_id) as cursor:
+            ledger.note_refusal(cursor, tenant_id, session_id, error)
+            sessions.finish_agent(cursor, tenant_id, session_id, result)
+        return Turn(result, "", "", 0)
