@@ -1,6 +1,7 @@
 """Runs the benchmarks on servers of their own and prints one JSON object a line.
 
-    python -m benchmarks [--only session,resume,approve,governor,faults] [--rounds N] [--sessions N]
+    python -m benchmarks [--only session,approve,governor,faults,decide_under_load] [--rounds N]
+                         [--sessions N] [--requests N]
 
 Compare figures of one run only: absolute times belong to the machine and its load that day, so
 each round also measures the same work in plain asyncio, which has no orchestration at all.
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.approve import approve_part
+from benchmarks.decide_under_load import decide_under_load_part
 from benchmarks.faults import faults_part
 from benchmarks.governor import governor_part
 from benchmarks.stack import bench_stack
@@ -23,7 +25,7 @@ from benchmarks.suite import PARTS as SUITE
 from benchmarks.suite import Line
 
 PARTS = {**SUITE, "approve": approve_part}
-ALL = (*PARTS, "governor", "faults")
+ALL = (*PARTS, "governor", "faults", "decide_under_load")
 
 
 def main() -> None:
@@ -32,6 +34,7 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(ALL), help=f"Parts: {', '.join(ALL)}")
     parser.add_argument("--rounds", type=int, default=3, help="Rounds of the session part")
     parser.add_argument("--sessions", type=int, default=1000, help="Sessions of the faults part")
+    parser.add_argument("--requests", type=int, default=500, help="Of the part decide_under_load")
     options = parser.parse_args()
     wanted = [name for name in options.only.split(",") if name]
     unknown = sorted(set(wanted) - set(ALL))
@@ -42,22 +45,24 @@ def main() -> None:
     folder.chmod(0o755)
     print(f"# load {os.getloadavg()[0]:.2f} at the start, {os.cpu_count()} cores", file=sys.stderr)
     try:
-        for line in _run(wanted, folder, options.rounds, options.sessions):
+        for line in _run(wanted, folder, options):
             print(json.dumps(line), flush=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _run(wanted: list[str], folder: Path, rounds: int, sessions: int) -> Iterator[Line]:
+def _run(wanted: list[str], folder: Path, options: argparse.Namespace) -> Iterator[Line]:
     if "governor" in wanted:  # needs a database only
         yield from governor_part(folder / "governor")
     if "faults" in wanted:  # a model server of its own, that fails
-        yield from faults_part(folder / "faults", sessions)
+        yield from faults_part(folder / "faults", options.sessions)
+    if "decide_under_load" in wanted:  # processes are killed in its stack
+        yield from decide_under_load_part(folder / "load", options.requests)
     on_stack = [name for name in wanted if name in PARTS]
     if on_stack:
         with bench_stack(folder / "home") as bench:
             for name in on_stack:
-                yield from PARTS[name](bench, rounds)
+                yield from PARTS[name](bench, options.rounds)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,21 +34,25 @@ class Bench:
     tenant: uuid.UUID
     model_url: str
     workers: tuple[int, ...]
+    processes: Mapping[str, int]
 
 
 @contextmanager
-def bench_stack(home: Path, *, model_url: str | None = None) -> Iterator[Bench]:
+def bench_stack(
+    home: Path, *, model_url: str | None = None, more: Mapping[str, str] | None = None
+) -> Iterator[Bench]:
     """Start model server and stack, create a tenant, and end both.
 
     Args:
         home: Folder of the stack.
         model_url: A model server that runs already; None starts the demo model.
+        more: Further settings.
     """
     with ExitStack() as servers:
         url = model_url or servers.enter_context(_demo_model())
         env = {k: v for k, v in os.environ.items() if not k.startswith("RADIANT_")}
         env |= {"RADIANT_HOME": str(home), "LITELLM_PROXY_URL": url}
-        env["RADIANT_WORKERS"] = str(WORKERS)
+        env |= {"RADIANT_WORKERS": str(WORKERS), **(more or {})}
         with Stack(Settings.load(env, stack=False), env=env) as stack:
             info = stack.start(lambda line: print(f"# {line}", file=sys.stderr))
             settings = Settings.load({**env, **info.environment})
@@ -63,6 +67,7 @@ def bench_stack(home: Path, *, model_url: str | None = None) -> Iterator[Bench]:
                 tenant,
                 url,
                 _children(info.processes["worker"]),
+                info.processes,
             )
             database.close()
 

@@ -35,6 +35,9 @@ SETTINGS: dict[str, Any] = {
     "worker_disable_prefetch": True,
     # See launcher: a half-done run must not be delivered twice.
     "task_acks_late": False,
+    # What a worker took and died before it began comes to the next one after a minute, by default
+    # after an hour. What is begun is acknowledged and comes back to nobody.
+    "broker_transport_options": {"visibility_timeout": 60},
     "task_track_started": True,
     "task_default_queue": QUEUE,
     # Children warm up before they report alive; on a small machine all at once.

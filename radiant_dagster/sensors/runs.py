@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import dagster as dg
 from dagster._core.errors import DagsterRunNotFoundError
+from dagster._core.launcher import WorkerStatus
 
 from radiant_dagster.adapters import dispatch, run_outcomes
 from radiant_dagster.adapters.postgres import Database
@@ -17,6 +18,7 @@ from radiant_dagster.resources import DatabaseResource
 
 TAG_LOOKS, TAG_PAUSE_SECONDS = 30, 0.1
 WILL_RETRY = "dagster/will_retry"  # Dagster's own tag on a failed run
+LOST_START_SECONDS = 30.0  # from the launch of a run to its task's id at the very most
 STUCK_SECONDS = 60.0  # a retry is launched within ten seconds of the failure it follows
 MOST_LOOKED_AT = 200  # in one tick; the oldest come first, and those that are stuck leave the list
 MOST_ANCESTORS = 20
@@ -134,16 +136,49 @@ def session_canceled_sensor(
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Looks after sessions that say they are at work although their run, and every "
     "retry of it, has ended or was deleted: Dagster announced a retry and could not launch it, or "
-    "a status sensor missed the end. They are marked as failed, so that none waits for ever.",
+    "a status sensor missed the end. They are marked as failed, so that none waits for ever. Runs "
+    "that no worker will ever begin (the daemon died while it launched them, or a worker before it "
+    "had begun them) are failed, so that they are retried in a minute and not in an hour.",
 )
 def stuck_session_sensor(
     context: dg.SensorEvaluationContext, database: DatabaseResource
 ) -> dg.SkipReason:
-    """Mark sessions whose runs have all ended as failed."""
+    """Mark sessions whose runs have all ended as failed, and runs that can never begin."""
+    lost = fail_lost_starts(context.instance, grace_seconds=LOST_START_SECONDS)
+    if lost:
+        context.log.warning("Runs that no worker would have begun, marked failed: %s", lost)
     at_work, stuck = mark_stuck(context.instance, database.database, grace_seconds=STUCK_SECONDS)
     if stuck:
         context.log.warning("Sessions whose runs had ended without them, marked failed: %s", stuck)
     return dg.SkipReason(f"{at_work} sessions at work, {stuck} of them were stuck.")
+
+
+def fail_lost_starts(instance: dg.DagsterInstance, *, grace_seconds: float) -> int:
+    """Fail launched runs that no worker has and no broker holds, so that they are retried.
+
+    Dagster's run monitoring asks for the worker of a begun run only. One that was lost before it
+    began would wait for `start_timeout_seconds`, which has to be long, since runs that wait for a
+    free worker look the same; and its run key would keep the approval sensor from another one.
+
+    Args:
+        grace_seconds: Younger launches may still be under way.
+
+    Returns:
+        How many runs were failed.
+    """
+    launcher = instance.run_launcher
+    if not launcher.supports_check_run_worker_health:
+        return 0
+    before = datetime.now(UTC) - timedelta(seconds=grace_seconds)
+    starting = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING], updated_before=before)
+    lost = 0
+    for run in instance.get_runs(starting, limit=MOST_LOOKED_AT, ascending=True):
+        health = launcher.check_run_worker_health(run)
+        if health.status in (WorkerStatus.FAILED, WorkerStatus.NOT_FOUND):
+            # A worker that gets it after all sees that it has ended and leaves it.
+            instance.report_run_failed(run, f"Lost before it began. {health.msg or ''}".strip())
+            lost += 1
+    return lost
 
 
 def mark_stuck(

@@ -22,6 +22,8 @@ from radiant_dagster.domain.swarm import AgentConfig
 from radiant_dagster.local.control import StackInfo
 from radiant_dagster.local.stack import Stack
 from tests.services.llm_server import LlmServer
+from tests.services.power_cuts import PowerCuts
+from tests.services.review_load import ENVIRONMENT
 
 PROMPT = "How should a small clinic prepare its vaccine storage for a power cut?"
 
@@ -53,8 +55,10 @@ class Running:
         with self.database.tenant_transaction(self.tenant) as cursor:
             return sessions.get_session(cursor, self.tenant, session_id)
 
-    def wait(self, session_id: uuid.UUID, *statuses: str) -> dict[str, Any]:
-        return until(lambda: self.session(session_id), lambda row: row["status"] in statuses)
+    def wait(self, session_id: uuid.UUID, *statuses: str, seconds: float = 60) -> dict[str, Any]:
+        return until(
+            lambda: self.session(session_id), lambda row: row["status"] in statuses, seconds
+        )
 
     def wait_run(self, run_id: str, *statuses: str) -> str:
         return until(
@@ -97,6 +101,7 @@ def stack() -> Iterator[Running]:
     clean = {key: value for key, value in os.environ.items() if not key.startswith(names)}
     with LlmServer() as models:
         env = clean | {
+            **ENVIRONMENT,
             "RADIANT_HOME": str(folder / "home"),
             "RADIANT_WORKERS": "2",
             "LITELLM_PROXY_URL": models.url,
@@ -114,3 +119,10 @@ def stack() -> Iterator[Running]:
                 database.close()
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def power(stack: Running) -> Iterator[PowerCuts]:
+    """What kills processes of the stack; those it started again live as long as the stack."""
+    with PowerCuts(stack.info.processes, stack.settings.home / "logs") as cuts:
+        yield cuts

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from radiant_dagster.engine.instance import open_instance
 from radiant_dagster.engine.launcher import RadiantRunLauncher
 from radiant_dagster.engine.storage import APPLICATION_NAME, MAX_CONNECTIONS
 from radiant_dagster.errors import BrokerUnavailable
-from tests.orchestration.engine_jobs import AGENTS
+from radiant_dagster.sensors.runs import fail_lost_starts
+from tests.orchestration.engine_jobs import AGENTS, swarm
 from tests.orchestration.engine_servers import Stack, eventually, free_port, stack
 
 CONNECTIONS = "select count(*) from pg_stat_activity where application_name like %s"
@@ -218,6 +220,31 @@ def test_a_killed_worker_is_found_by_the_health_check(
             what="the health check finds the dead worker",
         )
     instance.report_run_failed(run)
+
+
+@pytest.mark.parametrize(
+    ("task_state", "expected"),
+    [(None, Status.FAILURE), ("FAILURE", Status.FAILURE), ("PENDING", Status.STARTING)],
+    ids=["never handed to the broker", "its worker died first", "waits for a worker"],
+)
+def test_a_run_that_nobody_will_begin_is_failed_and_one_that_waits_is_left_alone(
+    instance: dg.DagsterInstance, task_state: str | None, expected: dg.DagsterRunStatus
+) -> None:
+    run_id = instance.create_run_for_job(swarm, status=Status.STARTING).run_id
+    if task_state is not None:
+        task_id = str(uuid.uuid4())
+        instance.add_run_tags(run_id, {DAGSTER_CELERY_TASK_ID_TAG: task_id})
+        launcher = instance.run_launcher
+        assert isinstance(launcher, RadiantRunLauncher)
+        launcher.celery.backend.store_result(task_id, OSError("lost"), task_state)
+
+    early = fail_lost_starts(instance, grace_seconds=600)
+    unharmed = status(instance, run_id)
+    fail_lost_starts(instance, grace_seconds=0)
+
+    assert early == 0
+    assert unharmed is Status.STARTING
+    assert status(instance, run_id) is expected
 
 
 def test_a_retried_run_is_never_judged_by_the_task_of_the_lost_one(
