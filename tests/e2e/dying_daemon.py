@@ -31,7 +31,11 @@ def main(point: str) -> None:
         while time.monotonic() < end:
             list(
                 execute_sensor_iteration(
-                    context, logging.getLogger(__name__), None, debug_crash_flags=flags
+                    context,
+                    logging.getLogger(__name__),
+                    threadpool_executor=None,
+                    submit_threadpool_executor=None,
+                    debug_crash_flags=flags,
                 )
             )
             time.sleep(1)

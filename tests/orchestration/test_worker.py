@@ -222,6 +222,8 @@ def test_a_killed_worker_is_found_by_the_health_check(
     instance.report_run_failed(run)
 
 
+# Celery's result store calls a method that its driver has renamed.
+@pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
 @pytest.mark.parametrize(
     ("task_state", "expected"),
     [(None, Status.FAILURE), ("FAILURE", Status.FAILURE), ("PENDING", Status.STARTING)],
