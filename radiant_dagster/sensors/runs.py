@@ -42,25 +42,27 @@ def session_failure_sensor(
         return dg.SkipReason("Not a session's run.")
     if _will_retry(context.instance, run.run_id):
         return dg.SkipReason("The worker was lost; Dagster runs it again from where it broke.")
-    run_outcomes.mark_failed(
-        database.database,
-        run.run_id,
-        session=_session_of(run),
-        ancestors=_ancestors(context.instance, run),
-    )
+    ancestors = _ancestors(context.instance, run)
     approval_id = _approval_of(run)
-    if approval_id is not None:
-        attempt = attempt_of(run.tags.get("dagster/run_key"))
-        following = dispatch.retry_continuation(
-            database.database, approval_id, run.run_id, attempt=attempt
+    if approval_id is None:
+        session = _session_of(run)
+        run_outcomes.mark_failed(
+            database.database, run.run_id, session=session, ancestors=ancestors
         )
-        if following == "stuck":
-            context.log.error(
-                "Approval %s: no attempt is left to carry its decision out. Mend the cause, then "
-                "re-execute run %s from failure.",
-                approval_id,
-                run.run_id,
-            )
+        return None
+    attempt = attempt_of(run.tags.get("dagster/run_key"))
+    following = dispatch.retry_continuation(
+        database.database, approval_id, run.run_id, attempt=attempt
+    )
+    # While an attempt is left the session goes on, and nobody is told of an end.
+    if following == "stuck":
+        run_outcomes.mark_failed(database.database, run.run_id, ancestors=ancestors)
+        context.log.error(
+            "Approval %s: no attempt is left to carry its decision out. Mend the cause, then "
+            "re-execute run %s from failure.",
+            approval_id,
+            run.run_id,
+        )
     return None
 
 

@@ -371,6 +371,31 @@ def test_a_failed_continuation_gives_its_decision_back(
     assert [item.attempt for item in dispatch.lease_decisions(world.database)] == [2]
 
 
+def test_a_session_goes_on_while_its_continuation_has_attempts_left_and_fails_once_after_them(
+    world: World, owner: Any, instance: dg.DagsterInstance
+) -> None:
+    approval_id = decided(world)
+    seen: list[str] = []
+    told = "select count(*) as n from radiant.event where type = 'session.completed'"
+
+    for _ in range(3):
+        run = continuation(world, instance, approval_id)
+        with world.database.tenant_transaction(world.tenant) as cursor:
+            taken = dispatch.claim_decision(
+                cursor, world.tenant, approval_id, run_id=run.run_id, ancestors=[]
+            )
+        owner.execute(
+            "update radiant.session set status = 'concluding', conclude_run_id = %s", (run.run_id,)
+        )
+        report(instance, run)
+        report(instance, run)  # sensors may be told twice
+        now = status(owner, taken["session_id"])
+        owner.execute(told)
+        seen.append(f"{now}, {owner.fetchone()['n']} told")
+
+    assert seen == ["concluding, 0 told", "concluding, 0 told", "failed, 1 told"]
+
+
 def test_a_continuation_that_never_started_is_launched_again_under_a_new_key(
     world: World, instance: dg.DagsterInstance
 ) -> None:

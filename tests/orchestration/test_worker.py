@@ -233,9 +233,10 @@ def test_a_run_that_nobody_will_begin_is_failed_and_one_that_waits_is_left_alone
     instance: dg.DagsterInstance, task_state: str | None, expected: dg.DagsterRunStatus
 ) -> None:
     run_id = instance.create_run_for_job(swarm, status=Status.STARTING).run_id
+    task_id = str(uuid.uuid4())
     if task_state is not None:
-        task_id = str(uuid.uuid4())
         instance.add_run_tags(run_id, {DAGSTER_CELERY_TASK_ID_TAG: task_id})
+    if task_state == "FAILURE":  # PENDING is what Celery calls a task that nobody wrote of
         launcher = instance.run_launcher
         assert isinstance(launcher, RadiantRunLauncher)
         launcher.celery.backend.store_result(task_id, OSError("lost"), task_state)
