@@ -79,6 +79,13 @@ CLAIM = """
 CLAIMANT = """
     select claimed_run_id from radiant.approval_decision where tenant_id = %s and approval_id = %s
 """
+# Nobody may hear of a run's end: the daemon that watched died with it, or the run was deleted.
+CLAIMED = """
+    select approval_id, claimed_run_id from radiant.approval_decision
+    where done_at is null and claimed_at < clock_timestamp() - make_interval(secs => %s)
+      and claimed_run_id is not null
+    order by claimed_at limit %s
+"""
 DONE = """
     update radiant.approval_decision set done_at = clock_timestamp()
     where tenant_id = %s and session_id = %s and done_at is null
@@ -238,6 +245,15 @@ def claim_decision(
     if claimant is None:
         raise ApprovalNotFound(approval_id)
     raise DecisionAlreadyClaimed(approval_id, claimant["claimed_run_id"] or "(session ended)")
+
+
+def claimed_decisions(
+    database: Database, *, older_than_seconds: float, limit: int
+) -> list[tuple[UUID, str]]:
+    """Return approval and run of decisions that a run should be carrying out, oldest first."""
+    with database.system_transaction("radiant_dispatch") as cursor:
+        cursor.execute(CLAIMED, (older_than_seconds, limit))
+        return [(row["approval_id"], row["claimed_run_id"]) for row in cursor.fetchall()]
 
 
 def finish_decisions(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> None:

@@ -1,7 +1,7 @@
 """Makes sessions end when their run ended without them: a killed worker, a terminated run."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -33,15 +33,13 @@ JOBS = ("think_tank", "synthesis_and_librarian")
     "itself. A failed continuation gives its decision back, at most twice; then the decision waits "
     "for an operator (re-execute the run from failure in Dagit).",
 )
-def session_failure_sensor(
-    context: dg.RunFailureSensorContext, database: DatabaseResource
-) -> dg.SkipReason | None:
+def session_failure_sensor(context: dg.RunFailureSensorContext, database: DatabaseResource) -> None:
     """Mark the session of a failed run as failed."""
     run = context.dagster_run
-    if run.job_name not in JOBS:
-        return dg.SkipReason("Not a session's run.")
-    if _will_retry(context.instance, run.run_id):
-        return dg.SkipReason("The worker was lost; Dagster runs it again from where it broke.")
+    # Never a SkipReason: Dagster refuses a tick in which one run gives a reason and another none,
+    # and meets the same runs at the next tick, so that no end would ever be noticed again.
+    if run.job_name not in JOBS or _will_retry(context.instance, run.run_id):
+        return
     ancestors = _ancestors(context.instance, run)
     approval_id = _approval_of(run)
     if approval_id is None:
@@ -49,21 +47,33 @@ def session_failure_sensor(
         run_outcomes.mark_failed(
             database.database, run.run_id, session=session, ancestors=ancestors
         )
-        return None
+        return
     attempt = attempt_of(run.tags.get("dagster/run_key"))
-    following = dispatch.retry_continuation(
-        database.database, approval_id, run.run_id, attempt=attempt
-    )
-    # While an attempt is left the session goes on, and nobody is told of an end.
-    if following == "stuck":
-        run_outcomes.mark_failed(database.database, run.run_id, ancestors=ancestors)
+    if _give_back(database.database, approval_id, run.run_id, ancestors, attempt=attempt):
         context.log.error(
             "Approval %s: no attempt is left to carry its decision out. Mend the cause, then "
             "re-execute run %s from failure.",
             approval_id,
             run.run_id,
         )
-    return None
+
+
+def _give_back(
+    database: Database,
+    approval_id: UUID,
+    run_id: str,
+    ancestors: Sequence[str] = (),
+    *,
+    attempt: int | None = None,
+) -> bool:
+    """Give an ended continuation's decision back; True where it was the last attempt.
+
+    While an attempt is left the session goes on, and nobody is told of an end.
+    """
+    following = dispatch.retry_continuation(database, approval_id, run_id, attempt=attempt)
+    if following == "stuck":
+        run_outcomes.mark_failed(database, run_id, ancestors=ancestors)
+    return following == "stuck"
 
 
 def _will_retry(instance: dg.DagsterInstance, run_id: str) -> bool:
@@ -116,20 +126,17 @@ def _uuid(value: object) -> UUID | None:
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Marks the session of a terminated run as cancelled, with its pending approval.",
 )
-def session_canceled_sensor(
-    context: dg.RunStatusSensorContext, database: DatabaseResource
-) -> dg.SkipReason | None:
+def session_canceled_sensor(context: dg.RunStatusSensorContext, database: DatabaseResource) -> None:
     """Mark the session of a terminated run as cancelled."""
     run = context.dagster_run
     if run.job_name not in JOBS:
-        return dg.SkipReason("Not a session's run.")
+        return
     run_outcomes.mark_cancelled(
         database.database,
         run.run_id,
         session=_session_of(run),
         ancestors=_ancestors(context.instance, run),
     )
-    return None
 
 
 @dg.sensor(
@@ -140,7 +147,8 @@ def session_canceled_sensor(
     "retry of it, has ended or was deleted: Dagster announced a retry and could not launch it, or "
     "a status sensor missed the end. They are marked as failed, so that none waits for ever. Runs "
     "that no worker will ever begin (the daemon died while it launched them, or a worker before it "
-    "had begun them) are failed, so that they are retried in a minute and not in an hour.",
+    "had begun them) are failed and so retried in a minute instead of an hour. Decisions "
+    "whose run ended unnoticed are given back.",
 )
 def stuck_session_sensor(
     context: dg.SensorEvaluationContext, database: DatabaseResource
@@ -149,6 +157,9 @@ def stuck_session_sensor(
     lost = fail_lost_starts(context.instance, grace_seconds=LOST_START_SECONDS)
     if lost:
         context.log.warning("Runs that no worker would have begun, marked failed: %s", lost)
+    orphans = give_back_orphans(context.instance, database.database, grace_seconds=STUCK_SECONDS)
+    if orphans:
+        context.log.warning("Decisions whose run ended unnoticed, given back: %s", orphans)
     at_work, stuck = mark_stuck(context.instance, database.database, grace_seconds=STUCK_SECONDS)
     if stuck:
         context.log.warning("Sessions whose runs had ended without them, marked failed: %s", stuck)
@@ -203,6 +214,29 @@ def mark_stuck(
             key = (tenant_id, session_id)
             stuck += run_outcomes.mark_failed(database, run_id, session=key)
     return len(at_work), stuck
+
+
+def give_back_orphans(
+    instance: dg.DagsterInstance, database: Database, *, grace_seconds: float
+) -> int:
+    """Give back decisions whose run and all its re-executions ended, and nobody told of it.
+
+    Args:
+        grace_seconds: Claims and ends of runs that are younger are left to the other sensors.
+
+    Returns:
+        How many decisions were looked at and found so.
+    """
+    orphans = [
+        (approval_id, run_id)
+        for approval_id, run_id in dispatch.claimed_decisions(
+            database, older_than_seconds=grace_seconds, limit=MOST_LOOKED_AT
+        )
+        if _all_over(instance, run_id, grace_seconds)
+    ]
+    for approval_id, run_id in orphans:
+        _give_back(database, approval_id, run_id)
+    return len(orphans)
 
 
 def _all_over(instance: dg.DagsterInstance, run_id: str, grace_seconds: float) -> bool:

@@ -15,7 +15,11 @@ from radiant_dagster.adapters.run_outcomes import mark_cancelled, mark_failed
 from radiant_dagster.definitions import build_definitions
 from radiant_dagster.domain.approvals import Vote, continuation_run_key, payload_hash
 from radiant_dagster.resources import DatabaseResource, ModelsResource
-from radiant_dagster.sensors.runs import session_canceled_sensor, session_failure_sensor
+from radiant_dagster.sensors.runs import (
+    give_back_orphans,
+    session_canceled_sensor,
+    session_failure_sensor,
+)
 from tests.adapters.rows import insert_approval, insert_heuristic, insert_session
 from tests.conftest import World, run_sql
 
@@ -371,6 +375,27 @@ def test_a_failed_continuation_gives_its_decision_back(
     assert [item.attempt for item in dispatch.lease_decisions(world.database)] == [2]
 
 
+@pytest.mark.parametrize("fate", ["failed unnoticed", "deleted", "at work"])
+def test_a_decision_whose_run_ended_unnoticed_is_given_back(
+    world: World, owner: Any, instance: dg.DagsterInstance, fate: str
+) -> None:
+    approval_id = decided(world)
+    run = continuation(world, instance, approval_id)
+    with world.database.tenant_transaction(world.tenant) as cursor:
+        dispatch.claim_decision(cursor, world.tenant, approval_id, run_id=run.run_id, ancestors=[])
+    if fate == "deleted":
+        instance.delete_run(run.run_id)
+    elif fate == "failed unnoticed":
+        instance.report_run_failed(run)
+
+    early = give_back_orphans(instance, world.database, grace_seconds=60.0)
+    given_back = give_back_orphans(instance, world.database, grace_seconds=0.0)
+
+    due = [item.attempt for item in dispatch.lease_decisions(world.database)]
+    assert early == 0
+    assert (given_back, due) == ((0, []) if fate == "at work" else (1, [2]))
+
+
 def test_a_session_goes_on_while_its_continuation_has_attempts_left_and_fails_once_after_them(
     world: World, owner: Any, instance: dg.DagsterInstance
 ) -> None:
@@ -407,6 +432,37 @@ def test_a_continuation_that_never_started_is_launched_again_under_a_new_key(
     report(instance, run)
 
     assert [item.attempt for item in dispatch.lease_decisions(world.database)] == [2]
+
+
+@pytest.mark.parametrize("sensor", [session_failure_sensor, session_canceled_sensor])
+def test_ends_of_different_runs_are_noticed_in_one_tick(
+    world: World, owner: Any, instance: dg.DagsterInstance, sensor: dg.SensorDefinition
+) -> None:
+    resources = {"database": DatabaseResource()}
+    with dg.build_sensor_context(
+        instance=instance, repository_def=DEFS.get_repository_def(), resources=resources
+    ) as context:
+        cursor = sensor.evaluate_tick(context).cursor
+    other = instance.create_run_for_job(job_def=DEFS.resolve_job_def("grimoire_maintenance"))
+    config = {"tenant_id": str(world.tenant), "session_id": str(uuid.uuid4())}
+    ours = run_of(instance, "think_tank", config)
+    session_id = insert_session(owner, world.tenant, status="running", dagster_run_id=ours.run_id)
+    for run in (other, ours):
+        if sensor is session_failure_sensor:
+            instance.report_run_failed(run)
+        else:
+            instance.report_run_canceled(run)
+
+    with dg.build_sensor_context(
+        instance=instance,
+        repository_def=DEFS.get_repository_def(),
+        resources=resources,
+        cursor=cursor,
+    ) as context:
+        sensor.evaluate_tick(context)
+
+    expected = "failed" if sensor is session_failure_sensor else "cancelled"
+    assert status(owner, session_id) == expected
 
 
 def test_runs_of_other_jobs_are_left_alone(
