@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Running
+from tests.e2e.conftest import Running, until
 from tests.services.power_cuts import PowerCuts
 from tests.services.review_load import Records
 
@@ -34,8 +34,13 @@ def decided(stack: Running) -> uuid.UUID:
 
 def times_closed(stack: Running, session_id: uuid.UUID) -> int:
     records = Records(stack.settings, stack.tenant, [session_id])
-    rows = records.dagsters(ENDED_RUNS, {"session": str(session_id)})
-    return sum(row["closed"] for row in rows)
+
+    def closed() -> int:
+        rows = records.dagsters(ENDED_RUNS, {"session": str(session_id)})
+        return sum(row["closed"] for row in rows)
+
+    # The step commits the end of the session before Dagster notes the end of the step.
+    return until(closed, lambda times: times > 0)
 
 
 def ends_told(stack: Running, session_id: uuid.UUID) -> Counter[Any]:
