@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-WIDTH, HEIGHT = 720.0, 200.0
-LEFT, BOTTOM, TOP = 56.0, 22.0, 10.0
+WIDTH, HEIGHT = 720.0, 260.0
+LEFT, BOTTOM, TOP = 76.0, 30.0, 14.0
 STEPS_OF_SECONDS = (1, 5, 15, 30, 60, 300, 900, 1800, 3600, 7200, 21600, 86400, 604800)
 
 
@@ -67,10 +67,14 @@ def _y(value: float, top: float) -> float:
 def _days(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[float, str], ...]:
     """Label about six of the days, the last one among them."""
     step = max(math.ceil(len(rows) / 6), 1)
-    half = (WIDTH - LEFT) / max(len(rows), 1) / 2
+    width = (WIDTH - LEFT) / max(len(rows), 1)
+    last = len(rows) - 1  # it ends where the plot ends, the others are centred below their day
     return tuple(
-        (round(_x(index, len(rows)) + half, 1), f"{rows[index]['day']:%d %b}")
-        for index in range(len(rows) - 1, -1, -step)
+        (
+            round(_x(index, len(rows)) + width * (1 if index == last else 0.5), 1),
+            f"{rows[index]['day']:%d %b}",
+        )
+        for index in range(last, -1, -step)
     )
 
 

@@ -144,6 +144,14 @@ def duration(seconds: float | None) -> str:
     return f"{whole} s"
 
 
+def span(seconds: float) -> str:
+    """Return a round time span in its largest unit, for the axis of a plot."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds:g} s"
+
+
 def moment(at: datetime | None) -> str:
     """Return a time in UTC, to the minute."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if at else "–"
@@ -197,6 +205,7 @@ FILTERS: Mapping[str, Any] = {
     "urgency": urgency,
     "seconds_left": seconds_left,
     "duration": duration,
+    "span": span,
     "moment": moment,
     "milliseconds": milliseconds,
     "usd": usd,

@@ -148,6 +148,14 @@ DECIDE = """
     from radiant.approval_request where tenant_id = %(tenant)s and id = %(id)s;
     update radiant.approval_request set state = %(verdict)s
     where tenant_id = %(tenant)s and id = %(id)s;
+    update radiant.session s
+    set status = case when %(verdict)s in ('rejected', 'expired') then %(verdict)s
+                      else 'completed' end,
+        final_response = 'Paracetamol up to 3 g a day.', created_at = r.created_at,
+        answered_at = r.created_at + %(took)s, ended_at = r.created_at + %(took)s
+    from radiant.approval_request r
+    where r.tenant_id = %(tenant)s and r.id = %(id)s and s.tenant_id = r.tenant_id
+      and s.id = r.session_id;
 """
 
 

@@ -2,6 +2,7 @@
 const table = document.getElementById("inbox");
 const news = document.getElementById("news");
 const waiting = document.getElementById("waiting");
+const acts = document.getElementById("bulk-acts");
 const picked = document.getElementById("picked");
 const query = new URLSearchParams(location.search);
 const known = new Set(rows().map((row) => row.dataset.id));
@@ -43,6 +44,7 @@ function show(found) {
 function count() {
   const number = rows().filter((row) => row.querySelector("input:checked")).length;
   if (picked) picked.textContent = number ? `(${number})` : "";
+  if (acts) acts.hidden = number === 0;
 }
 
 if ((query.get("view") || "waiting") === "waiting") {
@@ -52,3 +54,4 @@ if ((query.get("view") || "waiting") === "waiting") {
   addEventListener("pagehide", () => stream.close());
 }
 if (table) table.addEventListener("change", count);
+count();
