@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 WIDTH, HEIGHT = 720.0, 260.0
-LEFT, BOTTOM, TOP = 76.0, 30.0, 14.0
+LEFT, BOTTOM, TOP = 88.0, 30.0, 14.0
 STEPS_OF_SECONDS = (1, 5, 15, 30, 60, 300, 900, 1800, 3600, 7200, 21600, 86400, 604800)
 
 
@@ -65,8 +65,8 @@ def _y(value: float, top: float) -> float:
 
 
 def _days(rows: Sequence[Mapping[str, Any]]) -> tuple[tuple[float, str], ...]:
-    """Label about six of the days, the last one among them."""
-    step = max(math.ceil(len(rows) / 6), 1)
+    """Label about five of the days, the last one among them."""
+    step = max(math.ceil(len(rows) / 5), 1)
     width = (WIDTH - LEFT) / max(len(rows), 1)
     last = len(rows) - 1  # it ends where the plot ends, the others are centred below their day
     return tuple(
