@@ -233,6 +233,7 @@ def test_fifty_hostile_texts_are_shown_and_none_is_carried_out(window: Window) -
         assert page.evaluate("window.violations") == []
         page.evaluate("document.querySelector('#edited').value = ''")
         approvals.decide(window.database, window.tenant, approval, vote)
+        page.evaluate("document.dispatchEvent(new Event('zero'))")  # or it looks every 5 s
         page.wait_for_selector("#flip:visible")
         window.open(f"/approvals/{approval}")
         assert page.evaluate("window.violations") == []
