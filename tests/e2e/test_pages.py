@@ -107,6 +107,44 @@ def test_a_reviewer_finds_reveals_edits_and_submits(window: Window) -> None:
     assert window.faults == []
 
 
+def test_an_original_disappears_after_two_minutes(window: Window) -> None:
+    approval = window.ask()
+    page = window.page
+    page.clock.install()
+    window.open(f"/approvals/{approval}")
+    page.fill("#reason", "Is it the right patient?")
+    page.click("#reveal button")
+    page.wait_for_selector(f"#originals:has-text('{sample.SECRET_PERSON}')")
+
+    page.clock.fast_forward(119_000)
+    still = sample.SECRET_PERSON in page.content()
+    page.clock.fast_forward(2_000)
+
+    assert still
+    assert sample.SECRET_PERSON not in page.content()
+
+
+def test_who_asks_for_it_is_notified_of_new_requests_without_their_text(window: Window) -> None:
+    page = window.page
+    page.context.grant_permissions(["notifications"])
+    page.add_init_script(
+        "window.notes = []; const Real = Notification; window.Notification = class extends Real {"
+        " constructor(title, more) { super(title, more); window.notes.push(title + more.body);"
+        " document.documentElement.dataset.noted = 'yes'; } };"
+    )
+    window.ask()
+    window.open("/approvals")
+    page.click("#notify")
+    page.wait_for_selector("#notify[aria-pressed=true]")
+    window.ask(1)
+
+    page.wait_for_selector("html[data-noted]", state="attached")
+
+    (note,) = page.evaluate("window.notes")
+    assert note.startswith("An approval waitsmedical, ")
+    assert "fridge" not in note
+
+
 def test_a_decision_of_somebody_else_flips_the_page_and_keeps_the_text(window: Window) -> None:
     approval = window.ask()
     page = window.page
@@ -175,7 +213,7 @@ def test_everything_is_reached_by_keys_and_approving_takes_two(window: Window) -
     ticked = page.locator("#inbox input:checked").count()
     page.keyboard.press("o")
     page.wait_for_url(f"**/approvals/{first}")
-    page.wait_for_function("document.querySelector('#preview').hidden")
+    page.wait_for_selector("#preview[hidden]", state="attached")
     page.keyboard.press("c")
     page.wait_for_selector("#claimed:has-text('You have it')")
     page.keyboard.press("a")
@@ -226,7 +264,7 @@ def test_fifty_hostile_texts_are_shown_and_none_is_carried_out(window: Window) -
         window.open(f"/approvals/{approval}")
         page.evaluate("for (const d of document.querySelectorAll('article details')) d.open = true")
         page.click("#modify summary")
-        page.wait_for_function("document.querySelector('#preview').hidden")
+        page.wait_for_selector("#preview[hidden]", state="attached")
         page.fill("#edited", text + "x")
         page.wait_for_selector("#diff ins")
         assert text in page.input_value("#edited")
