@@ -28,6 +28,7 @@ from radiant_dagster.mission_control.metrics import Metrics
 from radiant_dagster.mission_control.middleware import Shell
 from radiant_dagster.mission_control.problems import Problem, not_found, problem_of
 from radiant_dagster.mission_control.routes import ENDPOINTS, build_routes
+from radiant_dagster.mission_control.words import FILTERS
 
 
 def create_app(settings: Settings, *, endpoints: Sequence[Endpoint] = ENDPOINTS) -> Starlette:
@@ -101,9 +102,15 @@ def create_app(settings: Settings, *, endpoints: Sequence[Endpoint] = ENDPOINTS)
 def _templates() -> Environment:
     folder = files("radiant_dagster.mission_control") / "templates"
     # Everything is escaped, whatever a file is called: what models write is hostile.
-    return Environment(
-        loader=FileSystemLoader(str(folder)), autoescape=True, undefined=StrictUndefined
+    environment = Environment(
+        loader=FileSystemLoader(str(folder)),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+    environment.filters.update(FILTERS)
+    return environment
 
 
 async def _unrouted(request: Request, error: Exception) -> Response:

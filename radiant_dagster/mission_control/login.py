@@ -62,11 +62,6 @@ def safe_target(target: str | None) -> str:
     return target if target is not None and ours and target.isprintable() else HOME
 
 
-def home(call: Call) -> Response:
-    """Show who is logged in."""
-    return call.page("home.html", principal=call.principal)
-
-
 def me(call: Call) -> Response:
     """Tell a program whose key it holds and what that may do."""
     who = call.principal
@@ -83,7 +78,6 @@ def me(call: Call) -> Response:
 
 
 ENDPOINTS = (
-    Endpoint("GET", HOME, "signed_in", home, kind="page"),
     Endpoint("GET", "/login", "public", login_page, kind="page"),
     Endpoint("POST", "/login", "public", log_in, kind="page"),
     Endpoint("POST", "/logout", "signed_in", log_out, kind="page"),

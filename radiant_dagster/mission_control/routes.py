@@ -8,10 +8,24 @@ from collections.abc import Sequence
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
-from radiant_dagster.mission_control import login, probes
+from radiant_dagster.mission_control import (
+    login,
+    pages,
+    pages_account,
+    pages_review,
+    pages_sessions,
+    probes,
+)
 from radiant_dagster.mission_control.guard import Endpoint, GuardedRoute
 
-ENDPOINTS: tuple[Endpoint, ...] = (*login.ENDPOINTS, *probes.ENDPOINTS)
+ENDPOINTS: tuple[Endpoint, ...] = (
+    *login.ENDPOINTS,
+    *pages.ENDPOINTS,
+    *pages_review.ENDPOINTS,
+    *pages_sessions.ENDPOINTS,
+    *pages_account.ENDPOINTS,
+    *probes.ENDPOINTS,
+)
 
 
 class PublicFiles(Mount):

@@ -9,7 +9,7 @@ from radiant_dagster.adapters import dispatch, ledger, reviews, sessions, tenant
 from radiant_dagster.domain.sessions import approval_reasons
 from radiant_dagster.engine.steps import ids, ref_of, session_op
 from radiant_dagster.errors import DecisionAlreadyClaimed, InvalidInput
-from radiant_dagster.resources import DatabaseResource, SafetyResource
+from radiant_dagster.resources import DatabaseResource, SafetyResource, process_settings
 
 
 @session_op(
@@ -67,13 +67,16 @@ def request_approval(
         )
     # A review can last for hours; what the agents and the draft cost counts as spent meanwhile.
     ledger.book(database.database, tenant_id, session_id)
-    context.add_output_metadata(
-        {
-            "approval_id": str(approval_id),
-            "withheld": withheld,
-            "next": f"radiant approvals show {approval_id}",
-        }
-    )
+    metadata: dict[str, dg.MetadataValue | str | bool] = {
+        "approval_id": str(approval_id),
+        "withheld": withheld,
+        "next": f"radiant approvals show {approval_id}",
+    }
+    reviewers_url = process_settings().reviewers_url
+    if reviewers_url is not None:
+        page = f"{reviewers_url.rstrip('/')}/approvals/{approval_id}"
+        metadata["review"] = dg.MetadataValue.url(page)
+    context.add_output_metadata(metadata)
 
 
 class ClaimConfig(dg.Config):

@@ -356,7 +356,7 @@ def test_a_hostile_name_is_shown_as_text(site: Site, people: People) -> None:
 
     page = site("GET", "/", site.log_in(people.key_for(name, "reviewer"))).data.decode()
 
-    assert "<script" not in page
+    assert name not in page
     assert "&lt;script&gt;" in page
 
 

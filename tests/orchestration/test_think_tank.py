@@ -466,3 +466,24 @@ def test_documents_reach_every_agent_as_data(world: World, instance: dg.DagsterI
             "plan.txt": "The generator holds for two hours."
         }
         assert "generator" not in system["content"]
+
+
+@pytest.mark.parametrize("base", [None, "https://think.example.org/"])
+def test_dagit_links_to_the_page_where_a_person_decides(
+    world: World, monkeypatch: pytest.MonkeyPatch, base: str | None
+) -> None:
+    if base is not None:
+        monkeypatch.setenv("RADIANT_MISSION_CONTROL_URL", base)
+    session_id = submit(world, require_approval=True)
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = think(world, session_id, instance)
+    (event,) = [
+        event
+        for event in result.all_events
+        if event.step_key == "request_approval" and event.event_type_value == "STEP_OUTPUT"
+    ]
+
+    link = event.step_output_data.metadata.get("review")
+    wanted = f"https://think.example.org/approvals/{pending(world)['id']}"
+    assert link == (None if base is None else dg.MetadataValue.url(wanted))
