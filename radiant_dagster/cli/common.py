@@ -8,7 +8,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -21,6 +21,7 @@ from rich.text import Text
 
 from radiant_dagster.adapters import tenants
 from radiant_dagster.adapters.dagster_api import DagsterApi
+from radiant_dagster.adapters.intake import Desk
 from radiant_dagster.adapters.migrations import require_current
 from radiant_dagster.adapters.postgres import Database, TenantRole
 from radiant_dagster.adapters.session_view import Kind, find_ids
@@ -56,14 +57,7 @@ BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 C1 = re.compile("[\x7f-\x9f]")
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
-    """An open connection of one command to one tenant's data, and to Dagster."""
-
-    settings: Settings
-    database: Database
-    tenant_id: UUID
-    dagster: DagsterApi
+Client = Desk  # an open connection of one command to one tenant's data, and to Dagster
 
 
 def tenant_option(command: Function) -> Function:

@@ -16,6 +16,7 @@ from radiant_dagster.adapters.session_view import AgentProgress, Progress, Revie
 from radiant_dagster.cli.common import duration, moment, plain, print_text, short, usd
 from radiant_dagster.cli.live_text import DRAFT_LABEL, draft_cell, spinner
 from radiant_dagster.domain.ladder import describe
+from radiant_dagster.domain.sessions import status_line as answered
 
 STATUS_TEXT: Mapping[str, str] = {
     "created": "waiting for a worker to begin",
@@ -191,14 +192,8 @@ def headline(view: Mapping[str, Any]) -> list[Text]:
     lines: list[Text] = []
     if session["offline_demo"]:
         lines.append(Text(OFFLINE_LABEL, style="bold yellow"))
-    answered = sum(agent["status"] == "success" for agent in agents)
     swarm = session["swarm_status"] or session["status"]
-    text = f"{swarm}: {answered} of {len(agents)} agents answered"
-    missing = session["missing_agents"]
-    if missing:
-        who = ", ".join(f"{name} ({code})" for name, code in sorted(missing.items()))
-        text += f"; missing: {who}"
-    lines.append(plain(text.capitalize() + ".", STYLES.get(swarm, "bold")))
+    lines.append(plain(answered(session, agents), STYLES.get(swarm, "bold")))
     lines += [plain(line, "yellow") for line in describe(session["downgrades"], len(agents))]
     if session["status"] != "completed":
         lines.append(

@@ -3,11 +3,10 @@
 import click
 from rich.table import Table
 
-from radiant_dagster.adapters import ledger
+from radiant_dagster.adapters import intake
 from radiant_dagster.adapters import sessions as store
-from radiant_dagster.adapters.session_view import progress
+from radiant_dagster.adapters.intake import asked_again
 from radiant_dagster.cli.common import (
-    Client,
     as_option,
     connect,
     emit_json,
@@ -23,8 +22,7 @@ from radiant_dagster.cli.common import (
     usd,
 )
 from radiant_dagster.cli.render import STYLES, render_details
-from radiant_dagster.cli.think import Question, load_view, start, watch
-from radiant_dagster.errors import DagsterUnavailable
+from radiant_dagster.cli.think import load_view, start, watch
 
 
 @click.group(
@@ -119,25 +117,13 @@ def cancel(session_id: str, actor: str | None, tenant: str | None, as_json: bool
     who = login_name(actor)
     with connect(tenant) as client:
         found = resolve_id(client, "session", session_id)
-        with client.database.tenant_transaction(client.tenant_id) as cursor:
-            store.cancel_session(cursor, client.tenant_id, found, actor=who)
-            now = progress(cursor, client.tenant_id, found)
-        ledger.book(client.database, client.tenant_id, found)
-        stopped = _terminate(client, [now.conclude_run_id, now.dagster_run_id])
+        done = intake.cancel(client, found, actor=who)
+    if done.trouble is not None:
+        click.echo(f"Warning: its run stops at its next step only. {done.trouble}", err=True)
     if as_json:
-        emit_json({"session_id": found, "status": "cancelled", "runs_stopped": stopped})
+        emit_json({"session_id": found, "status": "cancelled", "runs_stopped": done.runs_stopped})
     else:
         click.echo(f"Session {found} is cancelled.")
-
-
-def _terminate(client: Client, runs: list[str | None]) -> list[str]:
-    """Ask Dagster to stop runs; returns those that were running."""
-    try:
-        return [run for run in dict.fromkeys(runs) if run and client.dagster.terminate(run)]
-    except DagsterUnavailable as error:
-        # The session's own flag is what runs obey; this only makes it quicker.
-        click.echo(f"Warning: its run stops at its next step only. {error}", err=True)
-        return []
 
 
 @sessions.command(
@@ -166,18 +152,5 @@ def rerun(
     who = login_name(user)
     with connect(tenant) as client:
         found = resolve_id(client, "session", session_id)
-        with client.database.tenant_transaction(client.tenant_id) as cursor:
-            row = store.get_session(cursor, client.tenant_id, found)
-            agents = store.agent_rows(cursor, client.tenant_id, found)
-        question = Question(
-            prompt=row["prompt"],
-            user_id=who,
-            domain=row["domain"],
-            agents=tuple(store.asked_config_from(agent) for agent in agents),
-            require_approval=row["require_approval"],
-            context=row["context"],
-            system_prompt=row["system_prompt"],
-            rerun_of=found,
-            parent_session_id=row["parent_session_id"],
-        )
+        question = asked_again(client, found, user_id=who)
         start(client, question, detach=detach, wait_for_person=not no_wait, as_json=as_json)

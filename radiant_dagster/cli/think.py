@@ -5,18 +5,24 @@ made of; none of them prints on its own.
 """
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import click
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from radiant_dagster.adapters import health, ledger, sessions, submission
+from radiant_dagster.adapters import health, submission
+from radiant_dagster.adapters.intake import (
+    Question,
+    check_question,
+    require_dagster,
+    store_and_launch,
+)
 from radiant_dagster.adapters.llm_transports import build_llm
 from radiant_dagster.adapters.panels import load_panel_file
 from radiant_dagster.adapters.session_view import Progress, progress, session_view
@@ -40,58 +46,12 @@ from radiant_dagster.cli.render import LinePrinter, progress_table, render_resul
 from radiant_dagster.domain.governor import SessionEstimate
 from radiant_dagster.domain.sessions import SessionRequest
 from radiant_dagster.domain.swarm import AgentConfig
-from radiant_dagster.errors import DagsterUnavailable, InvalidInput, RadiantError
+from radiant_dagster.errors import DagsterUnavailable, InvalidInput
 
 POLL_SECONDS = 0.25
 REVIEW_POLL_SECONDS = 1.0  # the countdown's step; nothing happens faster than a person
 RUN_CHECK_SECONDS = 10.0
 ENDED_RUNS = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What somebody asks. Fields as in `domain.sessions.SessionRequest`.
-
-    Args:
-        agents: The swarm, None to use the stored panel.
-        rerun_of: The session that is asked again.
-        live: Somebody watches: the agents' answers are streamed.
-        parent_session_id: The session that is followed up.
-    """
-
-    prompt: str
-    user_id: str
-    domain: str = "general"
-    panel: str = "default"
-    agents: tuple[AgentConfig, ...] | None = None
-    require_approval: bool = False
-    context: Mapping[str, Any] = field(default_factory=dict)
-    system_prompt: str | None = None
-    rerun_of: UUID | None = None
-    live: bool = False
-    parent_session_id: UUID | None = None
-
-
-def check_question(client: Client, question: Question) -> tuple[SessionRequest, SessionEstimate]:
-    """Check a question and say what it can cost at most. Stores nothing.
-
-    Raises:
-        InvalidInput: Names the field, the problem and the fix.
-    """
-    return submission.prepare(
-        client.database,
-        client.settings,
-        client.tenant_id,
-        prompt=question.prompt,
-        domain=question.domain,
-        user_id=question.user_id,
-        panel=question.panel,
-        agents=question.agents,
-        require_approval=question.require_approval,
-        context=question.context,
-        system_prompt=question.system_prompt,
-        parent_session_id=question.parent_session_id,
-    )
 
 
 def require_services(client: Client, request: SessionRequest) -> None:
@@ -105,11 +65,7 @@ def require_services(client: Client, request: SessionRequest) -> None:
     submission.require_models(build_llm(client.settings), request, client.settings)
     if client.settings.broker_url is not None:
         health.ping_broker(client.settings.broker_url.get_secret_value())
-    client.dagster.version()
-    if not client.dagster.location_loaded():
-        raise DagsterUnavailable(
-            client.settings.dagster_url, "it has not loaded the code location radiant_dagster"
-        )
+    require_dagster(client)
 
 
 def submit_and_launch(client: Client, question: Question) -> UUID:
@@ -124,48 +80,7 @@ def submit_and_launch(client: Client, question: Question) -> UUID:
     """
     request, estimate = check_question(client, question)
     require_services(client, request)
-    session_id = uuid4()
-    submission.store_session(
-        client.database,
-        client.settings,
-        client.tenant_id,
-        session_id,
-        request,
-        estimate,
-        rerun_of=question.rerun_of,
-        live=question.live,
-    )
-    _launch(client, session_id, question.user_id)
-    return session_id
-
-
-def _launch(client: Client, session_id: UUID, user_id: str) -> None:
-    tenant_id = client.tenant_id
-    try:
-        run_id = client.dagster.launch_think_tank(tenant_id, session_id)
-    except RadiantError as error:
-        with client.database.tenant_transaction(tenant_id) as cursor:
-            sessions.advance(
-                cursor,
-                tenant_id,
-                session_id,
-                "failed",
-                failure_code="launch_failed",
-                failure_message=str(error),
-            )
-        raise DagsterUnavailable(
-            client.settings.dagster_url,
-            f"it did not launch session {session_id}, which is marked as failed; once it is "
-            f"mended, `radiant sessions rerun {session_id}` asks again ({error})",
-        ) from None
-    except KeyboardInterrupt:
-        # Whether the run was launched is not known; a cancelled session buys nothing.
-        with client.database.tenant_transaction(tenant_id) as cursor:
-            sessions.cancel_session(cursor, tenant_id, session_id, actor=user_id)
-        ledger.book(client.database, tenant_id, session_id)
-        raise
-    with client.database.tenant_transaction(tenant_id) as cursor:
-        sessions.update_session(cursor, tenant_id, session_id, dagster_run_id=run_id)
+    return store_and_launch(client, question, request, estimate).session_id
 
 
 def follow(

@@ -8,10 +8,14 @@ from collections.abc import Sequence
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
-from radiant_dagster.mission_control import login, probes
+from radiant_dagster.mission_control import api_operations, login, probes
 from radiant_dagster.mission_control.guard import Endpoint, GuardedRoute
 
-ENDPOINTS: tuple[Endpoint, ...] = (*login.ENDPOINTS, *probes.ENDPOINTS)
+ENDPOINTS: tuple[Endpoint, ...] = (
+    *login.ENDPOINTS,
+    *probes.ENDPOINTS,
+    *api_operations.ENDPOINTS,
+)
 
 
 class PublicFiles(Mount):
