@@ -66,16 +66,14 @@ async def approval_events(call: Call) -> Response:
     if given is not None and not (given.isascii() and given.isdecimal() and len(given) < 19):
         raise InvalidInput(LAST, "is not the id of an event", "Leave it out to begin now.")
     tail = Tail(int(given) if given else None)
-    return EventStream(call, _approvals(call, tail))
+    # Its place is found before the answer begins: what happens from then on is sent.
+    first = await call.services.in_thread(lambda: _read(call, tail))
+    return EventStream(call, _approvals(call, tail, first))
 
 
-async def _approvals(call: Call, tail: Tail) -> AsyncIterator[bytes]:
+async def _approvals(call: Call, tail: Tail, found: list[dict[str, Any]]) -> AsyncIterator[bytes]:
     silent_since = anyio.current_time()
     while True:
-        try:
-            found = await call.services.in_thread(lambda: _read(call, tail))
-        except TransientError:
-            found = []
         for row in found:
             silent_since = anyio.current_time()
             identifier = str(row.pop("seq"))
@@ -84,6 +82,10 @@ async def _approvals(call: Call, tail: Tail) -> AsyncIterator[bytes]:
             silent_since = anyio.current_time()
             yield keep_alive()
         await anyio.sleep(LOOK_SECONDS)
+        try:
+            found = await call.services.in_thread(lambda: _read(call, tail))
+        except TransientError:
+            found = []  # the database comes back, or the reader gives up
 
 
 def _read(call: Call, tail: Tail) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.domain.approvals import payload_hash
 from tests.adapters.rows import insert_approval, set_policy
 from tests.conftest import run_sql
+from tests.e2e.conftest import until
 from tests.mission_control.conftest import People, Serve, Site, bearer
 from tests.services.dagster_server import DagsterServer
 
@@ -24,6 +25,11 @@ REVIEW = {
     "agents": [{"status": "success"}],
 }  # fmt: skip
 APPROVE = {"verdict": "approved", "payload_sha256": DRAFT}
+
+
+def continuation(tenant: uuid.UUID, approval: uuid.UUID) -> dict[str, Any]:
+    config = {"tenant_id": str(tenant), "approval_id": str(approval)}
+    return {"ops": {"claim_decision": {"config": config}}}
 
 
 @dataclass
@@ -90,8 +96,7 @@ def test_a_decision_stands_is_repeated_and_is_launched_once(desk: Desk) -> None:
     assert refused(other) == (422, "idempotency_conflict")
     assert refused(second) == (409, "approval_already_resolved")
     assert body(second)["standing_decision"]["decided_by"] == ["dr-lee"]
-    desk.dagster.wait_for_launch()
-    assert len(desk.dagster.launched) == 1
+    assert until(lambda: desk.dagster.launched, bool) == [continuation(desk.tenant, approval)]
 
 
 def test_the_first_of_two_votes_is_counted(desk: Desk) -> None:
@@ -324,10 +329,12 @@ def test_an_admin_reassigns_and_cancels(desk: Desk) -> None:
 def test_events_of_approvals_go_on_where_they_were_lost(desk: Desk) -> None:
     lee = desk.key("dr-lee", "reviewer")
     stream = desk.site("GET", "/api/v1/approvals/events", lee, preload_content=False)
-    first_bytes = next(stream.stream(None))
+    pieces = stream.stream(None)
+    first_bytes = next(pieces)
     approval = desk.ask()
     desk.decide(lee, approval)
-    seen = read_until(stream, b"approval.decided")
+    seen = read_until(pieces, b"approval.decided")
+    stream.close()
     last = re.findall(rb"id: (\d+)", seen)[-1].decode()
 
     second = desk.ask()
@@ -335,21 +342,21 @@ def test_events_of_approvals_go_on_where_they_were_lost(desk: Desk) -> None:
     resumed = desk.site(
         "GET", "/api/v1/approvals/events", lee | {"Last-Event-ID": last}, preload_content=False
     )
-    more = read_until(resumed, str(second).encode())
+    more = read_until(resumed.stream(None), str(second).encode())
+    resumed.close()
 
     assert first_bytes.startswith(b"retry:")
     assert str(approval).encode() in seen
     assert f"id: {last}\n".encode() not in more
 
 
-def read_until(stream: urllib3.BaseHTTPResponse, wanted: bytes) -> bytes:
-    """Read a stream until something came, and close it."""
+def read_until(pieces: Iterator[bytes], wanted: bytes) -> bytes:
+    """Read a stream until something came whole."""
     text = b""
-    for piece in stream.stream(None):
+    for piece in pieces:
         text += piece
         if wanted in text and text.endswith(b"\n\n"):
             break
-    stream.close()
     return text
 
 
