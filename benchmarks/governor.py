@@ -271,7 +271,12 @@ def _sustained(server: Server, url: str, admin: str) -> Line:
     shares = [(url, tenant, ids[number::CLIENTS], number) for number in range(CLIENTS)]
     begun, killed = _processes(_spend, shares, meanwhile=crash)
     # Whoever was killed left its money held; as if its time were over, it is swept.
-    _sql(admin, "update radiant.reservation set expires_at = now() where booked_at is null")
+    _sql(
+        admin,
+        "update radiant.reservation set expires_at = now()"
+        " where booked_at is null and tenant_id = %s",
+        (tenant,),
+    )
     database = Database(url, pool_size=1)
     swept = ledger.sweep(database, limit=len(ids))
     database.close()

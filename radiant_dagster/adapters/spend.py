@@ -13,10 +13,10 @@ from radiant_dagster.adapters.postgres import Database
 
 PLOT_DAYS = 30
 
-# One row a tenant, model and purpose. `released` cost nothing, so it tells nothing of estimates.
+# One row a tenant, model and role. What was `released` was never called.
 SPEND_OF_DAY = """
     select left(encode(sha256(k.key || uuid_send(r.tenant_id)), 'hex'), 10) as tenant,
-           r.model, r.purpose, count(*)::int as calls,
+           r.model, coalesce(a.role, r.purpose) as role, count(*)::int as calls,
            coalesce(sum(r.actual_micro_usd), 0)::bigint as spent_micro_usd,
            coalesce(sum(r.estimate_micro_usd) filter (where r.state = 'held'), 0)::bigint
                as reserved_micro_usd,
@@ -24,7 +24,9 @@ SPEND_OF_DAY = """
                0)::bigint as settled_estimate_micro_usd,
            count(*) filter (where r.state = 'expired')::int as expired
     from radiant.reservation r cross join radiant.pseudonym_key k
-    where r.created_at >= %s and r.created_at < %s
+    left join radiant.agent_run a on a.tenant_id = r.tenant_id and a.session_id = r.session_id
+        and a.agent_id = r.agent_id
+    where r.state <> 'released' and r.created_at >= %s and r.created_at < %s
     group by 1, 2, 3 order by spent_micro_usd desc, 1, 2, 3
 """
 SPEND_BY_DAY = """
@@ -69,11 +71,12 @@ UNEQUAL_ACCOUNTS = """
 
 @dataclass(frozen=True, slots=True)
 class SpendLine:
-    """What one tenant spent on one model for one purpose.
+    """What one tenant spent on one model for one role.
 
     Args:
         tenant: Pseudonym.
-        calls: Reservations, whether they were charged or not.
+        role: Of the agent; `synthesis`, `librarian` or `embedding` for calls of nobody.
+        calls: Those that were charged or may still be made.
         reserved_micro_usd: Held and not settled yet.
         settled_estimate_micro_usd: What was held for that which is charged by now.
         expired: Calls charged with their estimate, since nobody settled them.
@@ -81,7 +84,7 @@ class SpendLine:
 
     tenant: str
     model: str
-    purpose: str
+    role: str
     calls: int
     spent_micro_usd: int
     reserved_micro_usd: int

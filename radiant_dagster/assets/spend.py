@@ -24,7 +24,7 @@ SPENT_COLOUR, RESERVED_COLOUR = "#2f6fde", "#c9d8f5"
     owners=["team:radiant"],
     partitions_def=DAYS,
     description="What a day cost, over all tenants: spent and still reserved, how near estimates "
-    "are to what was charged, what was refused, by model, purpose and tenant. Tenants are "
+    "are to what was charged, what was refused, by model, role and tenant. Tenants are "
     "pseudonyms, a keyed hash; names and questions are nowhere. Materialised every night for the "
     "day before; materialise today's partition for a look on demand. Reads only.",
 )
@@ -42,7 +42,7 @@ def spend(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.M
         "refusals": found.refusals,
         "expired": sum(line.expired for line in lines),
         "by_model": dg.MetadataValue.md(table("model", lines, lambda line: line.model)),
-        "by_purpose": dg.MetadataValue.md(table("purpose", lines, lambda line: line.purpose)),
+        "by_role": dg.MetadataValue.md(table("role", lines, lambda line: line.role)),
         "by_tenant": dg.MetadataValue.md(table("tenant", lines, lambda line: line.tenant)),
         "last_30_days": dg.MetadataValue.md(f"![USD a day]({data_uri(plot(found.history))})"),
     }

@@ -39,6 +39,7 @@ def test_tenants_from_before_the_ladder_get_the_same_floors(
         "alter table radiant.session drop column panel, drop column downgrades",
         "alter table radiant.agent_run drop column downgraded_from",
         "drop table radiant.pseudonym_key",
+        "drop policy maintenance_agent on radiant.agent_run",
         "drop policy maintenance_reservation on radiant.reservation",
         "drop policy maintenance_account on radiant.budget_account",
         "drop policy maintenance_refusal on radiant.budget_refusal",

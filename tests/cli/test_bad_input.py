@@ -10,6 +10,7 @@ import yaml
 
 from tests.cli.conftest import PROMPT, Radiant
 from tests.conftest import run_sql, with_database
+from tests.services.llm_server import Reply, error
 
 AGENT = {"agent_id": "one", "role": "analyst", "model": "gpt-4o-mini"}
 NOWHERE = "127.0.0.1:1"
@@ -51,7 +52,8 @@ def test_a_bad_argument_is_refused(radiant: Radiant, arguments: list[str], words
         (agents(temperature=2.5), "agents[0].temperature"),
         (agents(temperature="hot"), "agents[0].temperature"),
         (agents(model="gpt-unheard-of"), "no price is known for 'gpt-unheard-of'"),
-        (agents(tools=["web_search"]), "agents[0].tools"),
+        (agents(tools=["web_search"]), "agents[0].tools: 'web_search' is not installed"),
+        (agents(output_schema={"type": "list"}), "agents[0].output_schema"),
         (agents(tempreature=0.5), "agents[0].tempreature"),
         ("agents:\n  - agent_id: [", "is not valid YAML at line"),
         ("just text", "agents: is not a list of agents"),
@@ -105,6 +107,25 @@ def test_a_model_that_the_gateway_does_not_serve_is_refused(radiant: Radiant) ->
 
     assert result.exit_code == 2
     assert "agents[0].model: the gateway serves no model 'gpt-4o'" in result.stderr
+    assert radiant.nothing_happened()
+
+
+@pytest.mark.parametrize(
+    ("reply", "words"),
+    [
+        (error(401), "LITELLM_API_KEY"),
+        (error(400, "No connected db."), "give the proxy a DATABASE_URL"),
+    ],
+)
+def test_a_proxy_that_does_not_take_our_key_is_refused(
+    radiant: Radiant, reply: Reply, words: str
+) -> None:
+    radiant.models.models_reply = reply
+
+    result = radiant("think", PROMPT)
+
+    assert result.exit_code == 4
+    assert words in result.stderr
     assert radiant.nothing_happened()
 
 

@@ -77,7 +77,7 @@ def metadata(result: Any) -> dict[str, Any]:
     return {key: value.value for key, value in event.metadata.items()}
 
 
-def test_a_day_is_reported_by_model_purpose_and_pseudonym(
+def test_a_day_is_reported_by_model_role_and_pseudonym(
     spent: World, owner: Any, instance: dg.DagsterInstance
 ) -> None:
     session_id = insert_session(owner, OTHER, status="failed")
@@ -102,7 +102,7 @@ def test_a_day_is_reported_by_model_purpose_and_pseudonym(
         "gpt-4o | 2 | 0.000950 | 0.000000",
         "gpt-4o-mini | 1 | 0.000000 | 0.000400",
     ]
-    assert "librarian | 1 | 0.000000 | 0.000400" in facts["by_purpose"]
+    assert "librarian | 1 | 0.000000 | 0.000400" in facts["by_role"]
     assert len(facts["by_tenant"].splitlines()) == 2 + 2
 
 

@@ -29,11 +29,14 @@ values (uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()));
 
 -- radiant_maintenance: what was held and spent, and which sessions were refused, over all tenants.
 grant select on radiant.pseudonym_key to radiant_maintenance;
-grant select (tenant_id, session_id, user_id, held_on, model, purpose, estimate_micro_usd,
+grant select (tenant_id, session_id, agent_id, role) on radiant.agent_run to radiant_maintenance;
+grant select (tenant_id, session_id, agent_id, user_id, held_on, model, purpose, estimate_micro_usd,
     actual_micro_usd, state, created_at, closed_at, booked_at)
     on radiant.reservation to radiant_maintenance;
 grant select (tenant_id, scope, user_id, period_key, reserved_micro_usd, spent_micro_usd)
     on radiant.budget_account to radiant_maintenance;
+create policy maintenance_agent on radiant.agent_run for select to radiant_maintenance
+    using (true);
 create policy maintenance_reservation on radiant.reservation for select to radiant_maintenance
     using (true);
 create policy maintenance_account on radiant.budget_account for select to radiant_maintenance
