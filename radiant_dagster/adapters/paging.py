@@ -1,7 +1,7 @@
 """Where a page of rows ended, so that the next one begins there whatever was inserted meanwhile."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 from radiant_dagster.errors import InvalidInput
@@ -33,9 +33,11 @@ class Place:
         """
         at, _, identifier = text.partition("~")
         try:
-            place = cls(datetime.fromisoformat(at), UUID(identifier))
-        except ValueError:
+            when = datetime.fromisoformat(at)
+            # In UTC: a client may spell offsets that Postgres does not know.
+            place = cls(when.astimezone(UTC), UUID(identifier)) if when.tzinfo else None
+        except (ValueError, OverflowError):
             place = None
-        if place is None or place.at.tzinfo is None:
+        if place is None:
             raise InvalidInput("cursor", "is not one that a page returned", "Begin without one.")
         return place

@@ -26,6 +26,7 @@ from radiant_dagster.adapters.migrations import require_current
 from radiant_dagster.adapters.postgres import Database, TenantRole
 from radiant_dagster.adapters.session_view import Kind, find_ids
 from radiant_dagster.adapters.settings import Settings
+from radiant_dagster.cli.remote import Remote, open_remote
 from radiant_dagster.domain.swarm import require_storable
 from radiant_dagster.errors import (
     ApprovalNotFound,
@@ -58,6 +59,7 @@ C1 = re.compile("[\x7f-\x9f]")
 
 
 Client = Desk  # an open connection of one command to one tenant's data, and to Dagster
+Either = Client | Remote
 
 
 def tenant_option(command: Function) -> Function:
@@ -156,6 +158,27 @@ def client_of(settings: Settings, database: Database, tenant_id: UUID) -> Client
 
 
 @contextmanager
+def connect_either(tenant: str | None = None, *, reviewer: bool = False) -> Iterator[Either]:
+    """Open the API where RADIANT_API_URL names one, else the database.
+
+    Args:
+        tenant: For the database; the API's tenant is that of the key.
+        reviewer: See `connect_reviewer`.
+
+    Raises:
+        InvalidInput: A tenant is named, but the key decides.
+    """
+    with open_remote(load_settings()) as remote:
+        if remote is not None:
+            if tenant is not None:
+                raise InvalidInput("--tenant", "is that of RADIANT_API_KEY", "Leave it out.")
+            yield remote
+            return
+        with (connect_reviewer if reviewer else connect)(tenant) as client:
+            yield client
+
+
+@contextmanager
 def connect_reviewer(tenant: str | None = None) -> Iterator[Client]:
     """Open what a reviewer's commands need, with the reviewer's own login where there is one."""
     with connect(tenant) as client:
@@ -168,7 +191,7 @@ def connect_reviewer(tenant: str | None = None) -> Iterator[Client]:
             yield client_of(client.settings, database, client.tenant_id)
 
 
-def resolve_id(client: Client, kind: Kind, text: str, *, role: TenantRole = "radiant_app") -> UUID:
+def resolve_id(client: Either, kind: Kind, text: str, *, role: TenantRole = "radiant_app") -> UUID:
     """Return the id that a person typed, whole or its first 6 or more characters.
 
     Raises:
@@ -184,8 +207,11 @@ def resolve_id(client: Client, kind: Kind, text: str, *, role: TenantRole = "rad
         raise InvalidInput(
             FIELD[kind], "is not an id", "Copy it from the list, or its first 6 or more characters."
         )
-    with client.database.tenant_transaction(client.tenant_id, role=role) as cursor:
-        found = find_ids(cursor, client.tenant_id, kind, wanted)
+    if isinstance(client, Remote):
+        found = client.find("sessions" if kind == "session" else "approvals", wanted)
+    else:
+        with client.database.tenant_transaction(client.tenant_id, role=role) as cursor:
+            found = find_ids(cursor, client.tenant_id, kind, wanted)
     if not found:
         raise NOT_FOUND[kind](wanted)
     if len(found) > 1:

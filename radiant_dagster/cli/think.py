@@ -28,7 +28,8 @@ from radiant_dagster.adapters.panels import load_panel_file
 from radiant_dagster.adapters.session_view import Progress, progress, session_view
 from radiant_dagster.cli.common import (
     Client,
-    connect,
+    Either,
+    connect_either,
     emit_json,
     json_option,
     login_name,
@@ -42,6 +43,7 @@ from radiant_dagster.cli.common import (
     valid_text,
 )
 from radiant_dagster.cli.main import EXIT_FAILED, EXIT_INTERRUPTED
+from radiant_dagster.cli.remote import Remote
 from radiant_dagster.cli.render import LinePrinter, progress_table, render_result
 from radiant_dagster.domain.governor import SessionEstimate
 from radiant_dagster.domain.sessions import SessionRequest
@@ -68,7 +70,7 @@ def require_services(client: Client, request: SessionRequest) -> None:
     require_dagster(client)
 
 
-def submit_and_launch(client: Client, question: Question) -> UUID:
+def submit_and_launch(client: Either, question: Question) -> UUID:
     """Check everything, then store the session and launch its run.
 
     Returns:
@@ -78,13 +80,15 @@ def submit_and_launch(client: Client, question: Question) -> UUID:
         RadiantError: See `check_question` and `require_services`; nothing is stored then. Where
             the launch itself fails the session is stored as failed (`launch_failed`).
     """
+    if isinstance(client, Remote):
+        return client.submit(question)
     request, estimate = check_question(client, question)
     require_services(client, request)
     return store_and_launch(client, question, request, estimate).session_id
 
 
 def follow(
-    client: Client,
+    client: Either,
     session_id: UUID,
     on_change: Callable[[Progress], None],
     *,
@@ -114,11 +118,14 @@ def follow(
             return now
         if time.monotonic() >= next_check:
             next_check = time.monotonic() + check_seconds
-            _require_life(client, session_id, now, check_seconds)
+            if not isinstance(client, Remote):  # the server's own sensors look after its runs
+                _require_life(client, session_id, now, check_seconds)
         time.sleep(REVIEW_POLL_SECONDS if now.waits_for_person else POLL_SECONDS)
 
 
-def _look(client: Client, session_id: UUID) -> Progress:
+def _look(client: Either, session_id: UUID) -> Progress:
+    if isinstance(client, Remote):
+        return client.look(session_id)
     with client.database.tenant_transaction(client.tenant_id) as cursor:
         return progress(cursor, client.tenant_id, session_id)
 
@@ -141,13 +148,15 @@ def _require_life(client: Client, session_id: UUID, before: Progress, check_seco
         )
 
 
-def load_view(client: Client, session_id: UUID) -> dict[str, Any]:
-    """Return everything about a session."""
+def load_view(client: Either, session_id: UUID) -> dict[str, Any]:
+    """Return everything about a session; through the API, of one that has ended."""
+    if isinstance(client, Remote):
+        return client.view(session_id)
     with client.database.tenant_transaction(client.tenant_id) as cursor:
         return session_view(cursor, client.tenant_id, session_id)
 
 
-def watch(client: Client, session_id: UUID, *, wait_for_person: bool, as_json: bool) -> None:
+def watch(client: Either, session_id: UUID, *, wait_for_person: bool, as_json: bool) -> None:
     """Show a session until it ends, then its result; sets the exit code."""
     console = make_console()
     try:
@@ -159,7 +168,10 @@ def watch(client: Client, session_id: UUID, *, wait_for_person: bool, as_json: b
             err=True,
         )
         raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
-    view = load_view(client, session_id)
+    if isinstance(client, Remote) and not now.ended:
+        view: dict[str, Any] = {"progress": now}
+    else:
+        view = load_view(client, session_id)
     if as_json:
         emit_json(view)
     elif now.ended:
@@ -175,7 +187,7 @@ def _draws(console: Console, *, as_json: bool) -> bool:
 
 
 def _show_live(
-    client: Client, session_id: UUID, console: Console, wait_for_person: bool, as_json: bool
+    client: Either, session_id: UUID, console: Console, wait_for_person: bool, as_json: bool
 ) -> Progress:
     if _draws(console, as_json=as_json):
         with Live(console=console, refresh_per_second=8) as live:
@@ -321,10 +333,16 @@ def think(  # noqa: D103 - click shows HELP
         context=read_documents(documents),
         live=live,
     )
-    with connect(tenant) as client:
+    with connect_either(tenant) as client:
         if follow is not None:
             asked = replace(asked, parent_session_id=resolve_id(client, "session", follow))
         if estimate:
+            if isinstance(client, Remote):
+                raise InvalidInput(
+                    "--estimate",
+                    "reads the panel's models, which stay on the server",
+                    "Run it there, or ask POST /api/v1/sessions/estimate.",
+                )
             request, bound = check_question(client, asked)
             show_estimate(bound, request, as_json=as_json)
             return
@@ -332,7 +350,7 @@ def think(  # noqa: D103 - click shows HELP
 
 
 def start(
-    client: Client, question: Question, *, detach: bool, wait_for_person: bool, as_json: bool
+    client: Either, question: Question, *, detach: bool, wait_for_person: bool, as_json: bool
 ) -> None:
     """Submit a question and show what becomes of it."""
     if not detach and _draws(make_console(), as_json=as_json):

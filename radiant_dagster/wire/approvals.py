@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from radiant_dagster.wire.base import MAX_PAGE, Answer, Json, Request
+from radiant_dagster.wire.base import MAX_PAGE, Answer, Json, Moment, Request
 
 ApprovalState = Literal["pending", "approved", "rejected", "modified", "expired", "cancelled"]
 SHA256 = r"^[0-9a-f]{64}$"
@@ -21,7 +21,7 @@ class ApprovalQuery(Request):
     )
     claimed: Literal["me"] | None = Field(None, description="Claimed by the caller.")
     q: str = Field("", max_length=200, description="Words in the scrubbed question or draft.")
-    deadline_before: AwareDatetime | None = None
+    deadline_before: Moment | None = None
     order: Literal["nearest", "newest"] = Field("nearest", description="By the deadline.")
     cursor: str | None = Field(None, max_length=100, description="next_cursor of the page before.")
     limit: int = Field(50, ge=1, le=MAX_PAGE)

@@ -5,12 +5,24 @@ an older client goes on working. Limits repeat those of the domain, which stays 
 compares them.
 """
 
-from typing import Any, ClassVar
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 MAX_PAGE = 200
+
+
+def _in_utc(at: datetime) -> datetime:
+    """Offsets up to a day are valid RFC 3339, but databases know fewer."""
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("time is out of range") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class Request(BaseModel):

@@ -264,13 +264,26 @@ def test_the_inbox_is_filtered_counted_and_paged_while_more_comes_in(desk: Desk)
     assert first["server_now"] < first["approvals"][0]["deadline"]
 
 
+def test_a_time_may_have_any_offset(desk: Desk) -> None:
+    lee = desk.key("dr-lee", "reviewer")
+    zone = "2000-01-01T00:00:00-18:08"
+
+    replies = [
+        desk.get(lee, f"/approvals?deadline_before={zone}"),
+        desk.get(lee, f"/approvals?cursor={zone}~{uuid.uuid4()}"),
+    ]
+
+    assert [reply.status for reply in replies] == [200, 200]
+
+
 def quoted(cursor: str) -> str:
     return cursor.replace("+", "%2B")
 
 
 @pytest.mark.parametrize(
     "query", ["limit=0", "limit=201", "state=lost", "assignee=bob", "cursor=x", "color=red",
-              "limit=1&limit=2", "deadline_before=tomorrow", "domain=a%00b"]
+              "limit=1&limit=2", "deadline_before=tomorrow", "domain=a%00b",
+              "deadline_before=0001-01-01T00:00:00%2B18:00"]
 )  # fmt: skip
 def test_a_filter_that_nobody_knows_is_refused(desk: Desk, query: str) -> None:
     reply = desk.get(desk.key("dr-lee", "reviewer"), f"/approvals?{query}")
