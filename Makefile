@@ -8,7 +8,7 @@ COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-ha
 # The system's certificates, as pip takes them: behind a company proxy others fail.
 UV_INSTALL := $(BIN)/uv pip install --system-certs --python $(BIN)/python --quiet
 
-.PHONY: help install demo up test check format bench lock prices clean
+.PHONY: help install demo up test check format bench api-docs fuzz-api lock prices clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -37,6 +37,12 @@ format: $(VENV)/.dev ## Rewrite the code as `check` wants it
 
 bench: $(VENV)/.dev ## Measure; ONLY=session,approve,governor,faults,decide_under_load runs a part; prints JSON lines
 	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
+
+api-docs: $(VENV)/.runtime ## Write the API's reference into docs/ anew
+	$(BIN)/python -m radiant_dagster.mission_control.api_docs docs
+
+fuzz-api: $(VENV)/.dev ## Send the API what nobody would; takes minutes
+	RADIANT_TEST_FUZZ_EXAMPLES=300 $(BIN)/python -m pytest tests/mission_control/test_api_fuzz.py --timeout 3000
 
 lock: $(VENV)/.tools ## Resolve the dependencies anew
 	$(COMPILE) --output-file requirements.lock

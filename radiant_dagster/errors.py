@@ -4,6 +4,8 @@ RadiantError
 ├── TransientError          worth another try
 │   ├── DatabaseUnavailable
 │   ├── DagsterUnavailable
+│   ├── SessionNotLaunched
+│   ├── ApiUnavailable      the server that RADIANT_API_URL names
 │   ├── BrokerUnavailable
 │   ├── LlmUnavailable
 │   ├── EmbeddingUnavailable
@@ -17,7 +19,8 @@ RadiantError
 │   ├── QuorumNotReached
 │   ├── UnsafeContent
 │   ├── InvalidHeuristic
-│   └── ScrubberUnavailable
+│   ├── ScrubberUnavailable
+│   └── ApiRefused          a refusal of the server that has no class of its own
 ├── Cancelled               the session or the run was asked to stop
 └── StateError              the wrong step for what is stored
     ├── SessionNotFound, ApprovalNotFound, HeuristicNotFound, TenantNotFound
@@ -86,6 +89,59 @@ class DagsterUnavailable(TransientError):
         )
         self.reason = reason
         self.may_have_acted = may_have_acted
+
+
+class SessionNotLaunched(TransientError):
+    """A session was stored, but Dagster did not launch its run; it is marked as failed.
+
+    Args:
+        session_id: The session.
+        reason: A code or short words.
+    """
+
+    code = "session_not_launched"
+
+    def __init__(self, session_id: UUID, reason: str) -> None:
+        super().__init__(
+            f"Dagster did not launch session {session_id} ({reason}), which is marked as failed. "
+            f"Once Dagster is mended, `radiant sessions rerun {session_id}` asks again."
+        )
+        self.session_id = session_id
+
+
+class ApiUnavailable(TransientError):
+    """Mission Control's API does not answer, or says that it cannot at the moment.
+
+    Args:
+        url: Of the server.
+        reason: A code or short words.
+        request_id: Under which the server's log knows the request, where it answered.
+    """
+
+    code = "api_unavailable"
+
+    def __init__(self, url: str, reason: str, request_id: str | None = None) -> None:
+        named = f" (request {request_id})" if request_id else ""
+        super().__init__(
+            f"The API at {url} cannot be used: {reason}{named}. Check RADIANT_API_URL, or try "
+            "again in a moment."
+        )
+        self.reason = reason
+
+
+class ApiRefused(PermanentError):
+    """The API refused a request.
+
+    Args:
+        code: The problem's code, for instance ``permission_denied``.
+        status: HTTP status.
+        message: What the server said.
+    """
+
+    def __init__(self, code: str, status: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
 
 
 class BrokerUnavailable(TransientError):
@@ -398,6 +454,7 @@ class ApprovalExpired(StateError):
             f"The deadline of approval {approval_id} passed at {deadline:%Y-%m-%d %H:%M:%S %Z}; "
             "your decision was not recorded. Ask again with `radiant sessions rerun`."
         )
+        self.deadline = deadline
 
 
 class ApprovalForbidden(StateError):

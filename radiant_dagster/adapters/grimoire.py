@@ -14,6 +14,7 @@ import numpy as np
 from pgvector import HalfVector
 
 from radiant_dagster.adapters import audit
+from radiant_dagster.adapters.paging import Place
 from radiant_dagster.adapters.postgres import Cursor
 from radiant_dagster.domain.heuristics import (
     CANDIDATES_PER_SLOT,
@@ -76,8 +77,10 @@ COLUMNS = """id, domain, polarity, state, trigger_pattern, action_template, conf
     approved_by, created_at, last_used_at, expires_at"""
 HEURISTICS = f"""
     select {COLUMNS} from radiant.knowledge_heuristics
-    where tenant_id = %s and (%s::text is null or domain = %s) and (%s::text is null or state = %s)
-    order by created_at desc limit %s
+    where tenant_id = %(tenant)s and (%(domain)s::text is null or domain = %(domain)s)
+      and (%(state)s::text is null or state = %(state)s)
+      and (%(at)s::timestamptz is null or (created_at, id) < (%(at)s, %(id)s::uuid))
+    order by created_at desc, id desc limit %(limit)s
 """  # noqa: S608 - COLUMNS is a literal above
 HEURISTIC = f"""
     select {COLUMNS} from radiant.knowledge_heuristics where tenant_id = %s and id = %s
@@ -303,10 +306,22 @@ def librarian_of_session(
 
 
 def list_heuristics(
-    cursor: Cursor, tenant_id: UUID, *, domain: str | None, state: str | None, limit: int
+    cursor: Cursor,
+    tenant_id: UUID,
+    *,
+    domain: str | None,
+    state: str | None,
+    limit: int,
+    after: Place | None = None,
 ) -> list[dict[str, Any]]:
-    """Return the newest heuristics, filtered by domain and state."""
-    cursor.execute(HEURISTICS, (tenant_id, domain, domain, state, state, limit))
+    """Return the newest heuristics, filtered by domain and state.
+
+    Args:
+        after: ``created_at`` and id of the last row of the page before.
+    """
+    values = {"tenant": tenant_id, "domain": domain, "state": state, "limit": limit}
+    values |= {"at": after.at if after else None, "id": after.id if after else None}
+    cursor.execute(HEURISTICS, values)
     return [dict(row) for row in cursor.fetchall()]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from radiant_dagster.adapters import audit
+from radiant_dagster.adapters.paging import Place
 from radiant_dagster.adapters.postgres import Cursor
 from radiant_dagster.errors import ApprovalNotFound, InvalidInput
 
@@ -83,35 +84,6 @@ NOW = "select clock_timestamp() as now"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a page ended: the deadline and id of its last row. Opaque to clients as ``text``."""
-
-    deadline: datetime
-    id: UUID
-
-    @property
-    def text(self) -> str:
-        """Return the place as a word for a URL."""
-        return f"{self.deadline.isoformat()}~{self.id}"
-
-    @classmethod
-    def parse(cls, text: str) -> "Place":
-        """Return the place that a client gave back.
-
-        Raises:
-            InvalidInput: It is none of ours.
-        """
-        at, _, identifier = text.partition("~")
-        try:
-            place = cls(datetime.fromisoformat(at), UUID(identifier))
-        except ValueError:
-            place = None
-        if place is None or place.deadline.tzinfo is None:
-            raise InvalidInput("cursor", "is not one that a page returned", "Begin without one.")
-        return place
-
-
-@dataclass(frozen=True, slots=True)
 class InboxPage:
     """One page of requests.
 
@@ -167,7 +139,7 @@ def inbox(
         "claimed_by": claimed_by,
         "q": _pattern(q),
         "deadline_before": deadline_before,
-        "at": after.deadline if after else None,
+        "at": after.at if after else None,
         "id": after.id if after else None,
         "limit": limit + 1,  # one more tells whether there is a next page
     }

@@ -7,7 +7,7 @@ import ipaddress
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode
 
 DEFAULT_PORT = 8080
@@ -80,6 +80,19 @@ class ServerSettings(BaseSettings):
         description="Requests a minute of one key or browser session; more get 429.",
     )
 
+    api_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("RADIANT_API_URL", "api_url"),
+        description="A Mission Control elsewhere: `radiant think`, `sessions`, `approvals` and "
+        "`feedback` then go through its API and need no database. Needs RADIANT_API_KEY.",
+    )
+    api_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("RADIANT_API_KEY", "api_key"),
+        description="Key for RADIANT_API_URL; who acts, for which tenant and in which roles is "
+        "the key's.",
+    )
+
     @field_validator("allowed_hosts", "proxy_auth_from", mode="before")
     @classmethod
     def _words(cls, value: object) -> object:
@@ -97,7 +110,7 @@ class ServerSettings(BaseSettings):
                 raise ValueError("must hold addresses such as 10.0.0.5 or 10.0.0.0/24") from None
         return value
 
-    @field_validator("own_mission_control_url")
+    @field_validator("own_mission_control_url", "api_url")
     @classmethod
     def _own_url(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("http://", "https://")):

@@ -12,9 +12,10 @@ from uuid import UUID
 from psycopg2 import sql
 
 from radiant_dagster.adapters import approvals, audit, grimoire, sessions, tool_calls
+from radiant_dagster.adapters.paging import Place
 from radiant_dagster.adapters.postgres import Cursor
 from radiant_dagster.domain.sessions import TERMINAL
-from radiant_dagster.errors import HeuristicNotFound, SessionNotFound
+from radiant_dagster.errors import HeuristicNotFound, SessionNotFound, SessionStateConflict
 
 Kind = Literal["session", "approval_request", "knowledge_heuristics"]
 
@@ -44,6 +45,24 @@ REVIEW_PROGRESS = """
     from radiant.approval_request r
     left join radiant.approval_decision d on d.tenant_id = r.tenant_id and d.approval_id = r.id
     where r.tenant_id = %s and r.session_id = %s order by r.attempt desc limit 1
+"""
+# Named one by one: radiant_api has no right on drafts.
+RELEASED = """
+    select id, status, domain, prompt, context, system_prompt, user_id, require_approval,
+           heuristics, swarm_status, missing_agents, cato_verdict, cato_reasons, approval_reasons,
+           final_response, final_note, failure_code, failure_message, estimated_micro_usd,
+           cost_micro_usd, offline_demo, dagster_run_id, conclude_run_id, rerun_of,
+           parent_session_id, panel, downgrades, created_at, started_at, ended_at
+    from radiant.session where tenant_id = %s and id = %s
+"""
+PAGE = """
+    select id, status, domain, user_id, left(prompt, 80) as title, swarm_status, cost_micro_usd,
+           created_at, ended_at, dagster_run_id, conclude_run_id
+    from radiant.session
+    where tenant_id = %(tenant)s and (%(status)s::text is null or status = %(status)s)
+      and (%(domain)s::text is null or domain = %(domain)s)
+      and (%(at)s::timestamptz is null or (created_at, id) < (%(at)s, %(id)s::uuid))
+    order by created_at desc, id desc limit %(limit)s
 """
 APPROVALS_OF_SESSION = """
     select r.id, r.attempt, r.state, r.reasons, r.created_at, r.deadline, r.escalated_at,
@@ -167,7 +186,39 @@ def session_view(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> dict[str,
     Raises:
         SessionNotFound: Unknown, or another tenant's.
     """
-    session = sessions.get_session(cursor, tenant_id, session_id)
+    return {
+        "session": sessions.get_session(cursor, tenant_id, session_id),
+        "agents": sessions.agent_rows(cursor, tenant_id, session_id),
+        "tool_calls": tool_calls.of_session(cursor, tenant_id, session_id),
+        "audit": audit.of_session(cursor, tenant_id, session_id),
+        **_reviews(cursor, tenant_id, session_id),
+    }
+
+
+def released_view(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> dict[str, Any]:
+    """Return what a caller gets of a session that ended, with the rights of radiant_api.
+
+    Returns:
+        As `session_view`, without tool calls, audit, drafts and edited texts; the agents' answers
+        only where the session handed one out, since a reviewer may have refused them.
+
+    Raises:
+        SessionNotFound: Unknown, or another tenant's.
+        SessionStateConflict: It has not ended.
+    """
+    cursor.execute(RELEASED, (tenant_id, session_id))
+    session = cursor.fetchone()
+    if session is None:
+        raise SessionNotFound(session_id)
+    if session["status"] not in TERMINAL:
+        raise SessionStateConflict(session_id, session["status"], "its result comes with its end")
+    agents = sessions.agent_rows(cursor, tenant_id, session_id)
+    if session["status"] != "completed":
+        agents = [{**agent, "response": None} for agent in agents]
+    return {"session": dict(session), "agents": agents, **_reviews(cursor, tenant_id, session_id)}
+
+
+def _reviews(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> dict[str, Any]:
     cursor.execute(APPROVALS_OF_SESSION, (tenant_id, session_id))
     requests = [dict(row) for row in cursor.fetchall()]
     cursor.execute(VOTES_OF_SESSION, (tenant_id, session_id))
@@ -183,14 +234,10 @@ def session_view(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> dict[str,
     if decision is not None:
         del decision["payload_sha256"]  # binds the decision to a text; says nothing to a reader
     return {
-        "session": session,
-        "agents": sessions.agent_rows(cursor, tenant_id, session_id),
-        "tool_calls": tool_calls.of_session(cursor, tenant_id, session_id),
         "approvals": requests,
         "decision": decision,
         "librarian": librarian,
         "learned": _learned(cursor, tenant_id, librarian),
-        "audit": audit.of_session(cursor, tenant_id, session_id),
     }
 
 
@@ -203,6 +250,35 @@ def _learned(
         return grimoire.get_heuristic(cursor, tenant_id, librarian["heuristic_id"])
     except HeuristicNotFound:  # maintenance deletes what has been out of use for a month
         return None
+
+
+def page(
+    cursor: Cursor,
+    tenant_id: UUID,
+    *,
+    status: str | None = None,
+    domain: str | None = None,
+    after: Place | None = None,
+    limit: int = 50,
+) -> tuple[list[dict[str, Any]], Place | None]:
+    """Return one page of sessions, the newest first, and where the next one begins.
+
+    Args:
+        after: Where the page before ended; sessions that were begun since do not move pages.
+    """
+    values = {
+        "tenant": tenant_id,
+        "status": status,
+        "domain": domain,
+        "at": after.at if after else None,
+        "id": after.id if after else None,
+        "limit": limit + 1,  # one more tells whether there is a next page
+    }
+    cursor.execute(PAGE, values)
+    found = [dict(row) for row in cursor.fetchall()]
+    rows = found[:limit]
+    more = len(found) > limit
+    return rows, Place(rows[-1]["created_at"], rows[-1]["id"]) if more else None
 
 
 def find_ids(cursor: Cursor, tenant_id: UUID, kind: Kind, prefix: str) -> list[UUID]:

@@ -11,7 +11,7 @@ from radiant_dagster.adapters import ledger, sessions, tenant_tools, tenants
 from radiant_dagster.adapters.available_tools import usable_names
 from radiant_dagster.adapters.llm import LlmClient
 from radiant_dagster.adapters.planning import planner_from
-from radiant_dagster.adapters.postgres import Database
+from radiant_dagster.adapters.postgres import Cursor, Database
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.domain.governor import SessionEstimate
 from radiant_dagster.domain.sessions import SessionRequest, validate_request, with_parent_answer
@@ -128,14 +128,31 @@ def store_session(
         live: Somebody watches: the agents' answers are streamed, see `agent_progress`.
     """
     with database.tenant_transaction(tenant_id) as cursor:
-        sessions.create_session(
-            cursor,
-            tenant_id,
-            session_id,
-            request,
-            estimated_micro_usd=estimate.total_micro_usd,
-            offline_demo=settings.resolved_llm_transport == "offline",
-            rerun_of=rerun_of,
-            live=live,
+        insert_session(
+            cursor, settings, tenant_id, session_id, request, estimate, rerun_of=rerun_of, live=live
         )
-        ledger.store_plan(cursor, tenant_id, session_id, estimate.calls)
+
+
+def insert_session(
+    cursor: Cursor,
+    settings: Settings,
+    tenant_id: UUID,
+    session_id: UUID,
+    request: SessionRequest,
+    estimate: SessionEstimate,
+    *,
+    rerun_of: UUID | None = None,
+    live: bool = False,
+) -> None:
+    """Store a request that `prepare` accepted in the caller's transaction."""
+    sessions.create_session(
+        cursor,
+        tenant_id,
+        session_id,
+        request,
+        estimated_micro_usd=estimate.total_micro_usd,
+        offline_demo=settings.resolved_llm_transport == "offline",
+        rerun_of=rerun_of,
+        live=live,
+    )
+    ledger.store_plan(cursor, tenant_id, session_id, estimate.calls)

@@ -11,9 +11,9 @@ from rich.table import Table
 from radiant_dagster.adapters import approvals as store
 from radiant_dagster.adapters.continuation import launch_soon
 from radiant_dagster.cli.common import (
-    Client,
+    Either,
     as_option,
-    connect_reviewer,
+    connect_either,
     duration,
     emit_json,
     example,
@@ -31,6 +31,7 @@ from radiant_dagster.cli.common import (
     valid_text,
 )
 from radiant_dagster.cli.main import EXIT_FAILED
+from radiant_dagster.cli.remote import Remote
 from radiant_dagster.cli.render import OFFLINE_LABEL, STYLES, draft_lines, reason_text, section
 from radiant_dagster.domain.approvals import Verdict, Vote, validate_vote
 from radiant_dagster.domain.ladder import describe
@@ -68,11 +69,8 @@ def approvals() -> None:
 @json_option
 def list_(everything: bool, tenant: str | None, as_json: bool) -> None:
     """List what waits for a decision, the nearest deadline first."""
-    with (
-        connect_reviewer(tenant) as client,
-        client.database.tenant_transaction(client.tenant_id, role="radiant_review") as cursor,
-    ):
-        rows = store.list_approvals(cursor, client.tenant_id, pending_only=not everything)
+    with connect_either(tenant, reviewer=True) as client:
+        rows = _rows(client, everything=everything)
     if as_json:
         emit_json({"approvals": rows})
         return
@@ -97,6 +95,14 @@ def list_(everything: bool, tenant: str | None, as_json: bool) -> None:
     make_console().print(table)
 
 
+def _rows(client: Either, *, everything: bool) -> list[dict[str, Any]]:
+    if isinstance(client, Remote):
+        page = client.api.approvals(state="all" if everything else "pending", limit=100)
+        return [row.model_dump() for row in page.approvals]
+    with client.database.tenant_transaction(client.tenant_id, role="radiant_review") as cursor:
+        return store.list_approvals(cursor, client.tenant_id, pending_only=not everything)
+
+
 def seconds_left(row: Mapping[str, Any]) -> float:
     """Return the time left until the deadline, by the database's clock."""
     return max((row["deadline"] - row["server_now"]).total_seconds(), 0.0)
@@ -111,7 +117,7 @@ def seconds_left(row: Mapping[str, Any]) -> float:
 @json_option
 def show(approval_id: str, tenant: str | None, as_json: bool) -> None:
     """Show what a reviewer may read, scrubbed of personal data."""
-    with connect_reviewer(tenant) as client:
+    with connect_either(tenant, reviewer=True) as client:
         row = fetch(client, find(client, approval_id))
     if as_json:
         emit_json(row)
@@ -119,13 +125,15 @@ def show(approval_id: str, tenant: str | None, as_json: bool) -> None:
         render_approval(make_console(), row)
 
 
-def find(client: Client, text: str) -> UUID:
+def find(client: Either, text: str) -> UUID:
     """Return the id that a person typed."""
     return resolve_id(client, "approval_request", text, role="radiant_review")
 
 
-def fetch(client: Client, approval_id: UUID) -> dict[str, Any]:
+def fetch(client: Either, approval_id: UUID) -> dict[str, Any]:
     """Return a request with its scrubbed review document."""
+    if isinstance(client, Remote):
+        return client.approval(approval_id)
     with client.database.tenant_transaction(client.tenant_id, role="radiant_review") as cursor:
         return store.get_approval(cursor, client.tenant_id, approval_id)
 
@@ -216,7 +224,7 @@ def _render_swarm(console: Console, review: Mapping[str, Any]) -> None:
 
 
 def decide(
-    client: Client,
+    client: Either,
     approval: Mapping[str, Any],
     verdict: Verdict,
     *,
@@ -239,6 +247,8 @@ def decide(
     Returns:
         The verdict that stands, or None while another vote is needed.
     """
+    if isinstance(client, Remote):
+        return client.decide(dict(approval), verdict, guidance=guidance, edited_text=edited_text)
     vote = Vote(
         actor=actor,
         roles=roles,
@@ -282,7 +292,7 @@ def _run_decision(
     said = valid_text("guidance", guidance)
     if not edit:  # refused before anything is read, so that a reviewer learns of it at once
         validate_vote(Vote(who, frozenset(roles), verdict, b"", said, edited_text))
-    with connect_reviewer(tenant) as client:
+    with connect_either(tenant, reviewer=True) as client:
         row = fetch(client, find(client, approval_id))
         if confirm and row["shown_state"] == "pending":
             _confirm(row)
@@ -292,9 +302,11 @@ def _run_decision(
             client, row, verdict, actor=who, roles=frozenset(roles), guidance=said,
             edited_text=edited_text,
         )  # fmt: skip
-        launching = standing and launch_soon(
-            client.database, client.dagster, client.tenant_id, row["id"]
-        )
+        launching = None
+        if isinstance(client, Remote):
+            who = client.api.me().name  # the key's, whatever --as says
+        elif standing:
+            launching = launch_soon(client.database, client.dagster, client.tenant_id, row["id"])
         _report(row, standing, who, as_json=as_json)
         if launching:  # what is not launched by then the sensor launches
             launching.join(LAUNCH_SECONDS)

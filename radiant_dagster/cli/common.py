@@ -8,7 +8,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, TypeVar
@@ -21,10 +21,12 @@ from rich.text import Text
 
 from radiant_dagster.adapters import tenants
 from radiant_dagster.adapters.dagster_api import DagsterApi
+from radiant_dagster.adapters.intake import Desk
 from radiant_dagster.adapters.migrations import require_current
 from radiant_dagster.adapters.postgres import Database, TenantRole
 from radiant_dagster.adapters.session_view import Kind, find_ids
 from radiant_dagster.adapters.settings import Settings
+from radiant_dagster.cli.remote import Remote, open_remote
 from radiant_dagster.domain.swarm import require_storable
 from radiant_dagster.errors import (
     ApprovalNotFound,
@@ -56,14 +58,8 @@ BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 C1 = re.compile("[\x7f-\x9f]")
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
-    """An open connection of one command to one tenant's data, and to Dagster."""
-
-    settings: Settings
-    database: Database
-    tenant_id: UUID
-    dagster: DagsterApi
+Client = Desk  # an open connection of one command to one tenant's data, and to Dagster
+Either = Client | Remote
 
 
 def tenant_option(command: Function) -> Function:
@@ -162,6 +158,27 @@ def client_of(settings: Settings, database: Database, tenant_id: UUID) -> Client
 
 
 @contextmanager
+def connect_either(tenant: str | None = None, *, reviewer: bool = False) -> Iterator[Either]:
+    """Open the API where RADIANT_API_URL names one, else the database.
+
+    Args:
+        tenant: For the database; the API's tenant is that of the key.
+        reviewer: See `connect_reviewer`.
+
+    Raises:
+        InvalidInput: A tenant is named, but the key decides.
+    """
+    with open_remote(load_settings()) as remote:
+        if remote is not None:
+            if tenant is not None:
+                raise InvalidInput("--tenant", "is that of RADIANT_API_KEY", "Leave it out.")
+            yield remote
+            return
+        with (connect_reviewer if reviewer else connect)(tenant) as client:
+            yield client
+
+
+@contextmanager
 def connect_reviewer(tenant: str | None = None) -> Iterator[Client]:
     """Open what a reviewer's commands need, with the reviewer's own login where there is one."""
     with connect(tenant) as client:
@@ -174,7 +191,7 @@ def connect_reviewer(tenant: str | None = None) -> Iterator[Client]:
             yield client_of(client.settings, database, client.tenant_id)
 
 
-def resolve_id(client: Client, kind: Kind, text: str, *, role: TenantRole = "radiant_app") -> UUID:
+def resolve_id(client: Either, kind: Kind, text: str, *, role: TenantRole = "radiant_app") -> UUID:
     """Return the id that a person typed, whole or its first 6 or more characters.
 
     Raises:
@@ -190,8 +207,11 @@ def resolve_id(client: Client, kind: Kind, text: str, *, role: TenantRole = "rad
         raise InvalidInput(
             FIELD[kind], "is not an id", "Copy it from the list, or its first 6 or more characters."
         )
-    with client.database.tenant_transaction(client.tenant_id, role=role) as cursor:
-        found = find_ids(cursor, client.tenant_id, kind, wanted)
+    if isinstance(client, Remote):
+        found = client.find("sessions" if kind == "session" else "approvals", wanted)
+    else:
+        with client.database.tenant_transaction(client.tenant_id, role=role) as cursor:
+            found = find_ids(cursor, client.tenant_id, kind, wanted)
     if not found:
         raise NOT_FOUND[kind](wanted)
     if len(found) > 1:

@@ -19,11 +19,12 @@ from rich.rule import Rule
 
 from radiant_dagster.adapters import approvals, grimoire, tenants
 from radiant_dagster.adapters.continuation import launch_soon
+from radiant_dagster.adapters.intake import Question
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings, default_home
 from radiant_dagster.cli.common import Client, client_of, duration, make_console, plain, usd
 from radiant_dagster.cli.render import LinePrinter, boxed, render_result
-from radiant_dagster.cli.think import Question, follow, load_view, submit_and_launch
+from radiant_dagster.cli.think import follow, load_view, submit_and_launch
 from radiant_dagster.domain.approvals import Vote
 from radiant_dagster.errors import RadiantError
 from radiant_dagster.local.stack import Stack

@@ -6,7 +6,7 @@ from radiant_dagster.adapters import feedback as store
 from radiant_dagster.adapters.feedback import FeedbackVerdict
 from radiant_dagster.cli.common import (
     as_option,
-    connect,
+    connect_either,
     emit_json,
     example,
     json_option,
@@ -16,6 +16,7 @@ from radiant_dagster.cli.common import (
     tenant_option,
     valid_text,
 )
+from radiant_dagster.cli.remote import Remote
 
 
 @click.command(
@@ -50,13 +51,17 @@ def feedback(
     """
     corrected = None if text is None else read_text("--text", text)
     who, why = login_name(actor), valid_text("--note", note)
-    with connect(tenant) as client:
+    with connect_either(tenant) as client:
         found = resolve_id(client, "session", session_id)
-        with client.database.tenant_transaction(client.tenant_id) as cursor:
-            given = store.give(
-                cursor, client.tenant_id, found,
-                actor=who, verdict=verdict, note=why, corrected_text=corrected,
-            )  # fmt: skip
+        if isinstance(client, Remote):
+            done = client.api.feedback(found, verdict, note=why, corrected_text=corrected)
+            given = store.Given(done.outcome, done.heuristics_credited)
+        else:
+            with client.database.tenant_transaction(client.tenant_id) as cursor:
+                given = store.give(
+                    cursor, client.tenant_id, found,
+                    actor=who, verdict=verdict, note=why, corrected_text=corrected,
+                )  # fmt: skip
     if as_json:
         emit_json({"session_id": found, "verdict": verdict, **_facts(given)})
     else:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -11,11 +11,11 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from radiant_dagster.adapters.dagster_api import DagsterApi
 from radiant_dagster.adapters.session_view import AgentProgress, Progress, ReviewProgress
 from radiant_dagster.cli.common import duration, moment, plain, print_text, short, usd
 from radiant_dagster.cli.live_text import DRAFT_LABEL, draft_cell, spinner
 from radiant_dagster.domain.ladder import describe
+from radiant_dagster.domain.sessions import status_line as answered
 
 STATUS_TEXT: Mapping[str, str] = {
     "created": "waiting for a worker to begin",
@@ -62,6 +62,14 @@ OFFLINE_LABEL = (
     "OFFLINE DEMO: these answers come from the built-in demo model, not from a real one. Set "
     "LITELLM_PROXY_URL to use real models."
 )
+
+
+class RunLinks(Protocol):
+    """What knows the pages of runs in Dagit."""
+
+    def run_link(self, run_id: str) -> str:
+        """Return the page of a run."""
+        ...
 
 
 def reason_text(code: str) -> str:
@@ -191,14 +199,8 @@ def headline(view: Mapping[str, Any]) -> list[Text]:
     lines: list[Text] = []
     if session["offline_demo"]:
         lines.append(Text(OFFLINE_LABEL, style="bold yellow"))
-    answered = sum(agent["status"] == "success" for agent in agents)
     swarm = session["swarm_status"] or session["status"]
-    text = f"{swarm}: {answered} of {len(agents)} agents answered"
-    missing = session["missing_agents"]
-    if missing:
-        who = ", ".join(f"{name} ({code})" for name, code in sorted(missing.items()))
-        text += f"; missing: {who}"
-    lines.append(plain(text.capitalize() + ".", STYLES.get(swarm, "bold")))
+    lines.append(plain(answered(session, agents), STYLES.get(swarm, "bold")))
     lines += [plain(line, "yellow") for line in describe(session["downgrades"], len(agents))]
     if session["status"] != "completed":
         lines.append(
@@ -263,7 +265,7 @@ def learned(view: Mapping[str, Any]) -> str:
     )
 
 
-def render_result(console: Console, view: Mapping[str, Any], dagster: DagsterApi) -> None:
+def render_result(console: Console, view: Mapping[str, Any], dagster: RunLinks) -> None:
     """Print the outcome of a session: what qualifies the answer first, then the answer.
 
     Args:
@@ -287,7 +289,7 @@ def render_result(console: Console, view: Mapping[str, Any], dagster: DagsterApi
     console.print(facts)
 
 
-def _facts(view: Mapping[str, Any], dagster: DagsterApi) -> list[tuple[str, str]]:
+def _facts(view: Mapping[str, Any], dagster: RunLinks) -> list[tuple[str, str]]:
     session, heuristic = view["session"], view["learned"]
     rows = [("Learned", learned(view))]
     if heuristic is not None:
@@ -308,13 +310,13 @@ def _facts(view: Mapping[str, Any], dagster: DagsterApi) -> list[tuple[str, str]
     return rows
 
 
-def run_links(session: Mapping[str, Any], dagster: DagsterApi) -> list[str]:
+def run_links(session: Mapping[str, Any], dagster: RunLinks) -> list[str]:
     """Return the pages of a session's runs in Dagit, each once."""
     runs = (session["dagster_run_id"], session["conclude_run_id"])
     return [dagster.run_link(run) for run in dict.fromkeys(runs) if run]
 
 
-def render_details(console: Console, view: Mapping[str, Any], dagster: DagsterApi) -> None:
+def render_details(console: Console, view: Mapping[str, Any], dagster: RunLinks) -> None:
     """Print everything about a session."""
     session = view["session"]
     render_result(console, view, dagster)

@@ -3,13 +3,12 @@
 import click
 from rich.table import Table
 
-from radiant_dagster.adapters import ledger
+from radiant_dagster.adapters import intake
 from radiant_dagster.adapters import sessions as store
-from radiant_dagster.adapters.session_view import progress
+from radiant_dagster.adapters.intake import Question, asked_again
 from radiant_dagster.cli.common import (
-    Client,
     as_option,
-    connect,
+    connect_either,
     emit_json,
     example,
     json_option,
@@ -22,9 +21,10 @@ from radiant_dagster.cli.common import (
     tenant_option,
     usd,
 )
-from radiant_dagster.cli.render import STYLES, render_details
-from radiant_dagster.cli.think import Question, load_view, start, watch
-from radiant_dagster.errors import DagsterUnavailable
+from radiant_dagster.cli.remote import Remote
+from radiant_dagster.cli.render import STYLES, progress_table, render_details
+from radiant_dagster.cli.think import load_view, start, watch
+from radiant_dagster.wire.base import MAX_PAGE
 
 
 @click.group(
@@ -43,11 +43,13 @@ def sessions() -> None:
 @json_option
 def list_(limit: int, tenant: str | None, as_json: bool) -> None:
     """List the newest sessions."""
-    with (
-        connect(tenant) as client,
-        client.database.tenant_transaction(client.tenant_id) as cursor,
-    ):
-        rows = store.list_sessions(cursor, client.tenant_id, limit)
+    with connect_either(tenant) as client:
+        if isinstance(client, Remote):
+            page = client.api.sessions(limit=min(limit, MAX_PAGE))
+            rows = [row.model_dump() for row in page.sessions]
+        else:
+            with client.database.tenant_transaction(client.tenant_id) as cursor:
+                rows = store.list_sessions(cursor, client.tenant_id, limit)
     if as_json:
         emit_json({"sessions": rows})
         return
@@ -82,8 +84,16 @@ def list_(limit: int, tenant: str | None, as_json: bool) -> None:
 @json_option
 def show(session_id: str, tenant: str | None, as_json: bool) -> None:
     """Show a session: question, answers, heuristics, safety, decisions, audit, cost."""
-    with connect(tenant) as client:
-        view = load_view(client, resolve_id(client, "session", session_id))
+    with connect_either(tenant) as client:
+        found = resolve_id(client, "session", session_id)
+        if isinstance(client, Remote) and not (now := client.look(found)).ended:
+            # Its texts come with its end; until then there is how far it is.
+            if as_json:
+                emit_json({"progress": now})
+            else:
+                make_console().print(progress_table(now))
+            return
+        view = load_view(client, found)
         if as_json:
             emit_json(view)
         else:
@@ -101,7 +111,7 @@ def show(session_id: str, tenant: str | None, as_json: bool) -> None:
 @json_option
 def watch_(session_id: str, no_wait: bool, tenant: str | None, as_json: bool) -> None:
     """Follow a session live until it ends, then print its answer."""
-    with connect(tenant) as client:
+    with connect_either(tenant) as client:
         found = resolve_id(client, "session", session_id)
         watch(client, found, wait_for_person=not no_wait, as_json=as_json)
 
@@ -117,27 +127,18 @@ def watch_(session_id: str, no_wait: bool, tenant: str | None, as_json: bool) ->
 def cancel(session_id: str, actor: str | None, tenant: str | None, as_json: bool) -> None:
     """Cancel a session, its open review and its run."""
     who = login_name(actor)
-    with connect(tenant) as client:
+    with connect_either(tenant) as client:
         found = resolve_id(client, "session", session_id)
-        with client.database.tenant_transaction(client.tenant_id) as cursor:
-            store.cancel_session(cursor, client.tenant_id, found, actor=who)
-            now = progress(cursor, client.tenant_id, found)
-        ledger.book(client.database, client.tenant_id, found)
-        stopped = _terminate(client, [now.conclude_run_id, now.dagster_run_id])
+        if isinstance(client, Remote):
+            done = intake.Cancellation(client.api.cancel(found).runs_stopped)
+        else:
+            done = intake.cancel(client, found, actor=who)
+    if done.trouble is not None:
+        click.echo(f"Warning: its run stops at its next step only. {done.trouble}", err=True)
     if as_json:
-        emit_json({"session_id": found, "status": "cancelled", "runs_stopped": stopped})
+        emit_json({"session_id": found, "status": "cancelled", "runs_stopped": done.runs_stopped})
     else:
         click.echo(f"Session {found} is cancelled.")
-
-
-def _terminate(client: Client, runs: list[str | None]) -> list[str]:
-    """Ask Dagster to stop runs; returns those that were running."""
-    try:
-        return [run for run in dict.fromkeys(runs) if run and client.dagster.terminate(run)]
-    except DagsterUnavailable as error:
-        # The session's own flag is what runs obey; this only makes it quicker.
-        click.echo(f"Warning: its run stops at its next step only. {error}", err=True)
-        return []
 
 
 @sessions.command(
@@ -164,20 +165,10 @@ def rerun(
     """
     # Who asks again may not approve, whoever asked first; so it is not the first asker's name.
     who = login_name(user)
-    with connect(tenant) as client:
+    with connect_either(tenant) as client:
         found = resolve_id(client, "session", session_id)
-        with client.database.tenant_transaction(client.tenant_id) as cursor:
-            row = store.get_session(cursor, client.tenant_id, found)
-            agents = store.agent_rows(cursor, client.tenant_id, found)
-        question = Question(
-            prompt=row["prompt"],
-            user_id=who,
-            domain=row["domain"],
-            agents=tuple(store.asked_config_from(agent) for agent in agents),
-            require_approval=row["require_approval"],
-            context=row["context"],
-            system_prompt=row["system_prompt"],
-            rerun_of=found,
-            parent_session_id=row["parent_session_id"],
-        )
+        if isinstance(client, Remote):
+            question = Question(prompt="", user_id=who, rerun_of=found)  # the server has the rest
+        else:
+            question = asked_again(client, found, user_id=who)
         start(client, question, detach=detach, wait_for_person=not no_wait, as_json=as_json)

@@ -5,24 +5,31 @@ made of; none of them prints on its own.
 """
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import click
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from radiant_dagster.adapters import health, ledger, sessions, submission
+from radiant_dagster.adapters import health, submission
+from radiant_dagster.adapters.intake import (
+    Question,
+    check_question,
+    require_dagster,
+    store_and_launch,
+)
 from radiant_dagster.adapters.llm_transports import build_llm
 from radiant_dagster.adapters.panels import load_panel_file
 from radiant_dagster.adapters.session_view import Progress, progress, session_view
 from radiant_dagster.cli.common import (
     Client,
-    connect,
+    Either,
+    connect_either,
     emit_json,
     json_option,
     login_name,
@@ -36,62 +43,17 @@ from radiant_dagster.cli.common import (
     valid_text,
 )
 from radiant_dagster.cli.main import EXIT_FAILED, EXIT_INTERRUPTED
+from radiant_dagster.cli.remote import Remote
 from radiant_dagster.cli.render import LinePrinter, progress_table, render_result
 from radiant_dagster.domain.governor import SessionEstimate
 from radiant_dagster.domain.sessions import SessionRequest
 from radiant_dagster.domain.swarm import AgentConfig
-from radiant_dagster.errors import DagsterUnavailable, InvalidInput, RadiantError
+from radiant_dagster.errors import DagsterUnavailable, InvalidInput
 
 POLL_SECONDS = 0.25
 REVIEW_POLL_SECONDS = 1.0  # the countdown's step; nothing happens faster than a person
 RUN_CHECK_SECONDS = 10.0
 ENDED_RUNS = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What somebody asks. Fields as in `domain.sessions.SessionRequest`.
-
-    Args:
-        agents: The swarm, None to use the stored panel.
-        rerun_of: The session that is asked again.
-        live: Somebody watches: the agents' answers are streamed.
-        parent_session_id: The session that is followed up.
-    """
-
-    prompt: str
-    user_id: str
-    domain: str = "general"
-    panel: str = "default"
-    agents: tuple[AgentConfig, ...] | None = None
-    require_approval: bool = False
-    context: Mapping[str, Any] = field(default_factory=dict)
-    system_prompt: str | None = None
-    rerun_of: UUID | None = None
-    live: bool = False
-    parent_session_id: UUID | None = None
-
-
-def check_question(client: Client, question: Question) -> tuple[SessionRequest, SessionEstimate]:
-    """Check a question and say what it can cost at most. Stores nothing.
-
-    Raises:
-        InvalidInput: Names the field, the problem and the fix.
-    """
-    return submission.prepare(
-        client.database,
-        client.settings,
-        client.tenant_id,
-        prompt=question.prompt,
-        domain=question.domain,
-        user_id=question.user_id,
-        panel=question.panel,
-        agents=question.agents,
-        require_approval=question.require_approval,
-        context=question.context,
-        system_prompt=question.system_prompt,
-        parent_session_id=question.parent_session_id,
-    )
 
 
 def require_services(client: Client, request: SessionRequest) -> None:
@@ -105,14 +67,10 @@ def require_services(client: Client, request: SessionRequest) -> None:
     submission.require_models(build_llm(client.settings), request, client.settings)
     if client.settings.broker_url is not None:
         health.ping_broker(client.settings.broker_url.get_secret_value())
-    client.dagster.version()
-    if not client.dagster.location_loaded():
-        raise DagsterUnavailable(
-            client.settings.dagster_url, "it has not loaded the code location radiant_dagster"
-        )
+    require_dagster(client)
 
 
-def submit_and_launch(client: Client, question: Question) -> UUID:
+def submit_and_launch(client: Either, question: Question) -> UUID:
     """Check everything, then store the session and launch its run.
 
     Returns:
@@ -122,54 +80,15 @@ def submit_and_launch(client: Client, question: Question) -> UUID:
         RadiantError: See `check_question` and `require_services`; nothing is stored then. Where
             the launch itself fails the session is stored as failed (`launch_failed`).
     """
+    if isinstance(client, Remote):
+        return client.submit(question)
     request, estimate = check_question(client, question)
     require_services(client, request)
-    session_id = uuid4()
-    submission.store_session(
-        client.database,
-        client.settings,
-        client.tenant_id,
-        session_id,
-        request,
-        estimate,
-        rerun_of=question.rerun_of,
-        live=question.live,
-    )
-    _launch(client, session_id, question.user_id)
-    return session_id
-
-
-def _launch(client: Client, session_id: UUID, user_id: str) -> None:
-    tenant_id = client.tenant_id
-    try:
-        run_id = client.dagster.launch_think_tank(tenant_id, session_id)
-    except RadiantError as error:
-        with client.database.tenant_transaction(tenant_id) as cursor:
-            sessions.advance(
-                cursor,
-                tenant_id,
-                session_id,
-                "failed",
-                failure_code="launch_failed",
-                failure_message=str(error),
-            )
-        raise DagsterUnavailable(
-            client.settings.dagster_url,
-            f"it did not launch session {session_id}, which is marked as failed; once it is "
-            f"mended, `radiant sessions rerun {session_id}` asks again ({error})",
-        ) from None
-    except KeyboardInterrupt:
-        # Whether the run was launched is not known; a cancelled session buys nothing.
-        with client.database.tenant_transaction(tenant_id) as cursor:
-            sessions.cancel_session(cursor, tenant_id, session_id, actor=user_id)
-        ledger.book(client.database, tenant_id, session_id)
-        raise
-    with client.database.tenant_transaction(tenant_id) as cursor:
-        sessions.update_session(cursor, tenant_id, session_id, dagster_run_id=run_id)
+    return store_and_launch(client, question, request, estimate).session_id
 
 
 def follow(
-    client: Client,
+    client: Either,
     session_id: UUID,
     on_change: Callable[[Progress], None],
     *,
@@ -199,11 +118,14 @@ def follow(
             return now
         if time.monotonic() >= next_check:
             next_check = time.monotonic() + check_seconds
-            _require_life(client, session_id, now, check_seconds)
+            if not isinstance(client, Remote):  # the server's own sensors look after its runs
+                _require_life(client, session_id, now, check_seconds)
         time.sleep(REVIEW_POLL_SECONDS if now.waits_for_person else POLL_SECONDS)
 
 
-def _look(client: Client, session_id: UUID) -> Progress:
+def _look(client: Either, session_id: UUID) -> Progress:
+    if isinstance(client, Remote):
+        return client.look(session_id)
     with client.database.tenant_transaction(client.tenant_id) as cursor:
         return progress(cursor, client.tenant_id, session_id)
 
@@ -226,13 +148,15 @@ def _require_life(client: Client, session_id: UUID, before: Progress, check_seco
         )
 
 
-def load_view(client: Client, session_id: UUID) -> dict[str, Any]:
-    """Return everything about a session."""
+def load_view(client: Either, session_id: UUID) -> dict[str, Any]:
+    """Return everything about a session; through the API, of one that has ended."""
+    if isinstance(client, Remote):
+        return client.view(session_id)
     with client.database.tenant_transaction(client.tenant_id) as cursor:
         return session_view(cursor, client.tenant_id, session_id)
 
 
-def watch(client: Client, session_id: UUID, *, wait_for_person: bool, as_json: bool) -> None:
+def watch(client: Either, session_id: UUID, *, wait_for_person: bool, as_json: bool) -> None:
     """Show a session until it ends, then its result; sets the exit code."""
     console = make_console()
     try:
@@ -244,7 +168,10 @@ def watch(client: Client, session_id: UUID, *, wait_for_person: bool, as_json: b
             err=True,
         )
         raise click.exceptions.Exit(EXIT_INTERRUPTED) from None
-    view = load_view(client, session_id)
+    if isinstance(client, Remote) and not now.ended:
+        view: dict[str, Any] = {"progress": now}
+    else:
+        view = load_view(client, session_id)
     if as_json:
         emit_json(view)
     elif now.ended:
@@ -260,7 +187,7 @@ def _draws(console: Console, *, as_json: bool) -> bool:
 
 
 def _show_live(
-    client: Client, session_id: UUID, console: Console, wait_for_person: bool, as_json: bool
+    client: Either, session_id: UUID, console: Console, wait_for_person: bool, as_json: bool
 ) -> Progress:
     if _draws(console, as_json=as_json):
         with Live(console=console, refresh_per_second=8) as live:
@@ -406,10 +333,16 @@ def think(  # noqa: D103 - click shows HELP
         context=read_documents(documents),
         live=live,
     )
-    with connect(tenant) as client:
+    with connect_either(tenant) as client:
         if follow is not None:
             asked = replace(asked, parent_session_id=resolve_id(client, "session", follow))
         if estimate:
+            if isinstance(client, Remote):
+                raise InvalidInput(
+                    "--estimate",
+                    "reads the panel's models, which stay on the server",
+                    "Run it there, or ask POST /api/v1/sessions/estimate.",
+                )
             request, bound = check_question(client, asked)
             show_estimate(bound, request, as_json=as_json)
             return
@@ -417,7 +350,7 @@ def think(  # noqa: D103 - click shows HELP
 
 
 def start(
-    client: Client, question: Question, *, detach: bool, wait_for_person: bool, as_json: bool
+    client: Either, question: Question, *, detach: bool, wait_for_person: bool, as_json: bool
 ) -> None:
     """Submit a question and show what becomes of it."""
     if not detach and _draws(make_console(), as_json=as_json):

@@ -10,7 +10,7 @@ calls neither clock nor database.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -207,6 +207,22 @@ def _validate_context(context: Mapping[str, Any]) -> None:
         )
     # json.dumps spells a NUL as an escape, which the database refuses all the same.
     require_storable("context", text.replace("\\\\", "").replace("\\u0000", "\x00"))
+
+
+def status_line(session: Mapping[str, Any], agents: Sequence[Mapping[str, Any]]) -> str:
+    """Return what has to be known before an answer is read: how many agents stand behind it.
+
+    Args:
+        session: With ``status``, ``swarm_status`` and ``missing_agents``.
+        agents: Each with its ``status``.
+    """
+    answered = sum(agent["status"] == "success" for agent in agents)
+    text = f"{session['swarm_status'] or session['status']}: "
+    text += f"{answered} of {len(agents)} agents answered"
+    if session["missing_agents"]:
+        missing = sorted(session["missing_agents"].items())
+        text += f"; missing: {', '.join(f'{name} ({code})' for name, code in missing)}"
+    return f"{text.capitalize()}."
 
 
 @dataclass(frozen=True, slots=True)

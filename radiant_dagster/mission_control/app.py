@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
+from radiant_dagster.adapters.dagster_api import DagsterApi
 from radiant_dagster.adapters.deliverer import Deliverer
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings
@@ -23,7 +24,7 @@ from radiant_dagster.mission_control.guard import (
     Services,
     problem_page,
 )
-from radiant_dagster.mission_control.limits import Buckets
+from radiant_dagster.mission_control.limits import Buckets, Streams
 from radiant_dagster.mission_control.metrics import Metrics
 from radiant_dagster.mission_control.middleware import Shell
 from radiant_dagster.mission_control.problems import Problem, not_found, problem_of
@@ -74,6 +75,8 @@ def create_app(settings: Settings, *, endpoints: Sequence[Endpoint] = ENDPOINTS)
             rate=Buckets(settings.api_rate_per_minute),
             attempts=Buckets(ATTEMPTS_PER_MINUTE),
             threads=anyio.CapacityLimiter(HANDLER_THREADS),
+            dagster=DagsterApi(settings.dagster_url, public_url=settings.dagster_public_url),
+            streams=Streams(),
         )
         deliverer.start()
         try:

@@ -24,12 +24,13 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from radiant_dagster.adapters import web_sessions
+from radiant_dagster.adapters.dagster_api import DagsterApi
 from radiant_dagster.adapters.postgres import Cursor, Database, TenantRole
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.domain.principals import Permission, Principal
 from radiant_dagster.mission_control import auth
 from radiant_dagster.mission_control.auth import Identity
-from radiant_dagster.mission_control.limits import Buckets
+from radiant_dagster.mission_control.limits import Buckets, Streams
 from radiant_dagster.mission_control.metrics import Metrics
 from radiant_dagster.mission_control.middleware import log_unexpected
 from radiant_dagster.mission_control.problems import (
@@ -67,6 +68,8 @@ class Services:
         rate: Requests of each identity.
         attempts: Failed credentials of each address.
         threads: Bounds the handlers that run at once.
+        dagster: Asked to launch what was asked or decided; the sensor does what it misses.
+        streams: Connections that stay open.
     """
 
     settings: Settings
@@ -76,6 +79,8 @@ class Services:
     rate: Buckets
     attempts: Buckets
     threads: anyio.CapacityLimiter
+    dagster: DagsterApi
+    streams: Streams
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Run something that blocks."""

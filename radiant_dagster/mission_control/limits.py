@@ -1,15 +1,17 @@
-"""How often somebody may ask: token buckets in memory.
+"""How often somebody may ask, and how many answers may stay open: counted in memory.
 
 One process serves Mission Control, so memory is enough; several would each grant the whole rate.
 """
 
 import math
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from threading import RLock
 
 MAX_BUCKETS = 10_000
+MAX_STREAMS = 100  # each asks the database once a second
+MAX_STREAMS_OF_ONE = 6
 
 
 class Buckets:
@@ -46,3 +48,26 @@ class Buckets:
     def _level(self, name: str) -> float:
         level, at = self._buckets.get(name, (self._capacity, self._clock()))
         return min(self._capacity, level + (self._clock() - at) * self._capacity / 60)
+
+
+class Streams:
+    """Answers that stay open, counted by who reads them."""
+
+    def __init__(self) -> None:
+        self._open: Counter[str] = Counter()
+        self._lock = RLock()
+
+    def take(self, name: str) -> bool:
+        """Count one more; False where there are too many, of this reader or in all."""
+        with self._lock:
+            if self._open[name] >= MAX_STREAMS_OF_ONE or self._open.total() >= MAX_STREAMS:
+                return False
+            self._open[name] += 1
+            return True
+
+    def give_back(self, name: str) -> None:
+        """Count one less."""
+        with self._lock:
+            self._open[name] -= 1
+            if self._open[name] <= 0:
+                del self._open[name]

@@ -1,9 +1,8 @@
-"""How a browser logs in and out, and what anybody may ask about themselves."""
+"""How a browser logs in and out."""
 
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
 from radiant_dagster.adapters import principals, web_sessions
-from radiant_dagster.domain.principals import PERMISSIONS
 from radiant_dagster.mission_control import auth
 from radiant_dagster.mission_control.guard import Call, Endpoint
 from radiant_dagster.mission_control.problems import too_many
@@ -62,24 +61,8 @@ def safe_target(target: str | None) -> str:
     return target if target is not None and ours and target.isprintable() else HOME
 
 
-def me(call: Call) -> Response:
-    """Tell a program whose key it holds and what that may do."""
-    who = call.principal
-    return JSONResponse(
-        {
-            "id": str(who.id),
-            "name": who.name,
-            "kind": who.kind,
-            "roles": sorted(who.roles),
-            "domains": None if who.domains is None else sorted(who.domains),
-            "permissions": sorted(name for name in PERMISSIONS if who.may(name)),
-        }
-    )
-
-
 ENDPOINTS = (
     Endpoint("GET", "/login", "public", login_page, kind="page"),
     Endpoint("POST", "/login", "public", log_in, kind="page"),
     Endpoint("POST", "/logout", "signed_in", log_out, kind="page"),
-    Endpoint("GET", "/api/v1/me", "signed_in", me),
 )

@@ -24,11 +24,15 @@ from radiant_dagster.errors import (
     BudgetMissing,
     Cancelled,
     HeuristicNotFound,
+    IdempotencyConflict,
     InvalidInput,
     KeyNotFound,
+    OriginalErased,
     PrincipalNotFound,
     RadiantError,
     SessionNotFound,
+    SessionNotLaunched,
+    SessionStateConflict,
     StateError,
     TenantNotFound,
     TransientError,
@@ -51,7 +55,10 @@ PUBLIC: tuple[tuple[type[RadiantError], int, str], ...] = (
     (ApprovalAlreadyResolved, 409, "Decided already"),
     (ApprovalChanged, 409, "The text has changed"),
     (ApprovalStale, 412, "The request has changed"),
-    (ApprovalClaimed, 423, "Somebody else is reading it"),
+    (ApprovalClaimed, 423, "Somebody else is at it"),
+    (OriginalErased, 410, "The original is gone"),
+    (IdempotencyConflict, 422, "The key belongs to another request"),
+    (SessionNotLaunched, 503, "The session was not launched"),
     (ApprovalForbidden, 403, "Not for you to decide"),
     (BudgetExceeded, 402, "The budget does not cover this"),
     (BudgetMissing, 402, "There is no budget"),
@@ -133,7 +140,8 @@ def problem_of(error: Exception) -> Problem:
         return Problem(error.status, error.code, error.title, error.detail, error.headers)
     for kind, status, title in PUBLIC:
         if isinstance(error, kind):
-            return Problem(status, error.code, title, str(error), extra=_members(error))
+            pause = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else {}
+            return Problem(status, error.code, title, str(error), pause, _members(error))
     if isinstance(error, TransientError):
         return Problem(
             503,
@@ -148,18 +156,29 @@ def problem_of(error: Exception) -> Problem:
 
 
 def _members(error: RadiantError) -> dict[str, Any]:
-    if isinstance(error, InvalidInput):
-        return {"field": error.field}
-    if isinstance(error, ApprovalAlreadyResolved):
-        standing = error.standing
-        return {
-            "standing_decision": {
-                "verdict": standing.verdict,
-                "decided_by": list(standing.decided_by),
-                "decided_at": standing.decided_at.isoformat(),
+    """Return what a program needs of an error; `client` builds the same error from it."""
+    match error:
+        case InvalidInput():
+            return {"field": error.field, "problem": error.problem, "fix": error.fix}
+        case ApprovalAlreadyResolved():
+            standing = error.standing
+            return {
+                "standing_decision": {
+                    "verdict": standing.verdict,
+                    "decided_by": list(standing.decided_by),
+                    "decided_at": standing.decided_at.isoformat(),
+                }
             }
-        }
-    return {}
+        case ApprovalStale():
+            return {"version": error.version}
+        case ApprovalClaimed():
+            return {"claimed_by": error.claimed_by, "until": error.until.isoformat()}
+        case SessionNotLaunched():
+            return {"session_id": str(error.session_id)}
+        case SessionStateConflict():
+            return {"session_status": error.status}
+        case _:
+            return {}
 
 
 def unauthenticated() -> Refusal:

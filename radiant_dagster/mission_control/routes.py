@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 
 from radiant_dagster.mission_control import (
+    api_operations,
     login,
     pages,
     pages_account,
@@ -25,6 +26,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *pages_sessions.ENDPOINTS,
     *pages_account.ENDPOINTS,
     *probes.ENDPOINTS,
+    *api_operations.ENDPOINTS,
 )
 
 

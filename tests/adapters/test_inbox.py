@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from radiant_dagster.adapters import approvals, claims, inbox, review_metrics
-from radiant_dagster.adapters.inbox import InboxPage, Place
+from radiant_dagster.adapters.inbox import InboxPage
+from radiant_dagster.adapters.paging import Place
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.domain.approvals import Vote, payload_hash
 from radiant_dagster.errors import ApprovalNotFound, InvalidInput

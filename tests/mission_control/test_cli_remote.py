@@ -1,0 +1,92 @@
+"""The command line through the API: no database, the same words on the screen."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+import pytest
+from click.testing import CliRunner, Result
+
+from radiant_dagster.cli.main import main
+from tests.conftest import World
+from tests.mission_control.conftest import People, Serve, Site
+from tests.mission_control.test_api_sessions import execute
+from tests.services.dagster_server import DagsterServer
+
+PROMPT = "Which vaccines must be thrown away?"
+
+
+@dataclass
+class Terminal:
+    """A machine that knows the API's address and no database."""
+
+    site: Site
+
+    def __call__(self, key: str, *words: str, **env: str) -> Result:
+        given: Mapping[str, str] = {
+            "RADIANT_DATABASE_URL": "",
+            "RADIANT_API_URL": self.site.url,
+            "RADIANT_API_KEY": key,
+            **env,
+        }
+        return CliRunner().invoke(main, list(words), env=given)
+
+    def json(self, key: str, *words: str) -> Any:
+        result = self(key, *words, "--json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+
+@pytest.fixture
+def terminal(world: World, serve: Serve) -> Iterator[Terminal]:
+    with dg.instance_for_test() as instance, DagsterServer() as dagster:
+        dagster.on_launch = lambda config: execute(config, instance)
+        with serve(RADIANT_DAGSTER_URL=dagster.url, LITELLM_PROXY_URL=world.models.url) as site:
+            yield Terminal(site)
+
+
+def test_a_question_is_asked_reviewed_and_answered_without_a_database(
+    terminal: Terminal, people: People
+) -> None:
+    asker = people.key_for("backend", "service")
+    lee = people.key_for("dr-lee", "reviewer")
+
+    asked = terminal.json(asker, "think", "--domain", "medical", "--no-wait", PROMPT)
+    (row,) = terminal.json(lee, "approvals", "list")["approvals"]
+    shown = terminal(lee, "approvals", "show", row["id"][:8])
+    decided = terminal(lee, "approvals", "approve", row["id"][:8], "--yes")
+    view = terminal.json(asker, "sessions", "watch", row["session_id"][:8])
+    text = terminal(asker, "sessions", "show", row["session_id"])
+
+    assert asked["progress"]["status"] == "awaiting_review"
+    assert "Draft under review" in shown.stdout
+    assert "approved by dr-lee" in decided.stdout
+    assert view["session"]["status"] == "completed"
+    assert view["answer"] in text.stdout.replace("\n", " ") or view["answer"] in text.stdout
+    assert "Approved by dr-lee" in text.stdout
+
+
+def test_an_answer_is_judged_listed_and_asked_again(terminal: Terminal, people: People) -> None:
+    asker = people.key_for("backend", "service")
+    first = terminal.json(asker, "think", PROMPT)["session"]["id"]
+
+    given = terminal.json(asker, "feedback", first[:8], "good")
+    again = terminal.json(asker, "sessions", "rerun", first)
+    listed = terminal.json(asker, "sessions", "list")["sessions"]
+
+    assert given["outcome"] is True
+    assert again["session"]["rerun_of"] == first
+    assert [row["id"] for row in listed] == [again["session"]["id"], first]
+
+
+def test_refusals_of_the_server_keep_their_exit_codes(terminal: Terminal, people: People) -> None:
+    asker = people.key_for("backend", "service")
+
+    assert terminal(asker, "sessions", "show", "abcdef12").exit_code == 3
+    assert terminal(asker, "think", "--domain", "cooking", PROMPT).exit_code == 2
+    assert terminal(asker, "think", "--tenant", "other", PROMPT).exit_code == 2
+    assert terminal("rk_nonsense", "sessions", "list").exit_code == 4
+    assert terminal(asker, "sessions", "list", RADIANT_API_KEY="").exit_code == 4
+    assert terminal(asker, "approvals", "list").exit_code == 1
