@@ -6,11 +6,11 @@ the person who asked and to no one else; the others get the scrubbed words of it
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from radiant_dagster.adapters import audit
+from radiant_dagster.adapters.paging import Place
 from radiant_dagster.adapters.postgres import Cursor
 from radiant_dagster.errors import InvalidInput, SessionNotFound
 
@@ -68,35 +68,6 @@ REVIEWS = """
 
 
 @dataclass(frozen=True, slots=True)
-class SessionPlace:
-    """Where a page ended; opaque to browsers as ``text``."""
-
-    created_at: datetime
-    id: UUID
-
-    @property
-    def text(self) -> str:
-        """Return the place as a word for a URL."""
-        return f"{self.created_at.isoformat()}~{self.id}"
-
-    @classmethod
-    def parse(cls, text: str) -> "SessionPlace":
-        """Return the place that a browser gave back.
-
-        Raises:
-            InvalidInput: It is none of ours.
-        """
-        at, _, identifier = text.partition("~")
-        try:
-            place = cls(datetime.fromisoformat(at), UUID(identifier))
-        except ValueError:
-            place = None
-        if place is None or place.created_at.tzinfo is None:
-            raise InvalidInput("cursor", "is not one that a page returned", "Begin without one.")
-        return place
-
-
-@dataclass(frozen=True, slots=True)
 class SessionsPage:
     """One page of sessions.
 
@@ -108,7 +79,7 @@ class SessionsPage:
     """
 
     rows: tuple[dict[str, Any], ...]
-    after: SessionPlace | None
+    after: Place | None
     domains: tuple[str, ...]
 
 
@@ -119,7 +90,7 @@ def page_of_sessions(
     me: str,
     status: str | None = None,
     domain: str | None = None,
-    after: SessionPlace | None = None,
+    after: Place | None = None,
     limit: int = 50,
 ) -> SessionsPage:
     """Return one page of sessions, the newest first.
@@ -141,7 +112,7 @@ def page_of_sessions(
         "me": me,
         "status": status,
         "domain": domain,
-        "at": after.created_at if after else None,
+        "at": after.at if after else None,
         "id": after.id if after else None,
         "limit": limit + 1,
     }
@@ -150,7 +121,7 @@ def page_of_sessions(
     rows = found[:limit]
     cursor.execute(DOMAINS, (tenant_id,))
     domains = tuple(row["name"] for row in cursor.fetchall())
-    last = SessionPlace(rows[-1]["created_at"], rows[-1]["id"]) if len(found) > limit else None
+    last = Place(rows[-1]["created_at"], rows[-1]["id"]) if len(found) > limit else None
     return SessionsPage(tuple(rows), last, domains)
 
 

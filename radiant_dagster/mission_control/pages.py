@@ -16,7 +16,6 @@ from starlette.responses import JSONResponse, RedirectResponse, Response, Stream
 
 from radiant_dagster.adapters import claims, inbox
 from radiant_dagster.adapters.continuation import launch_soon
-from radiant_dagster.adapters.dagster_api import DagsterApi
 from radiant_dagster.adapters.inbox import Place
 from radiant_dagster.domain.approvals import Reviewer
 from radiant_dagster.errors import InvalidInput
@@ -52,9 +51,8 @@ def reviewer_of(call: Call) -> Reviewer:
 
 def launch(call: Call, approval_id: UUID) -> None:
     """Ask Dagster to carry a decision out; the sensor does it where that fails."""
-    settings = call.services.settings
-    dagster = DagsterApi(settings.dagster_url, public_url=settings.dagster_public_url)
-    launch_soon(call.services.database, dagster, call.tenant_id, approval_id)
+    services = call.services
+    launch_soon(services.database, services.dagster, call.tenant_id, approval_id)
 
 
 def _filters(call: Call) -> dict[str, str]:

@@ -7,7 +7,7 @@ from uuid import UUID
 from starlette.responses import Response
 
 from radiant_dagster.adapters import review_metrics, session_pages
-from radiant_dagster.adapters.session_pages import SessionPlace
+from radiant_dagster.adapters.paging import Place
 from radiant_dagster.domain.ladder import describe
 from radiant_dagster.mission_control import plots
 from radiant_dagster.mission_control.guard import Call, Endpoint
@@ -28,7 +28,7 @@ def show_sessions(call: Call) -> Response:
             me=call.principal.name,
             status=status or None,
             domain=domain or None,
-            after=SessionPlace.parse(place) if place else None,
+            after=Place.parse(place) if place else None,
         )
     asked = {name: text for name, text in (("status", status), ("domain", domain)) if text}
     return call.page(
