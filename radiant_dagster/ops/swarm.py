@@ -17,6 +17,10 @@ from radiant_dagster.engine.steps import Ref, ids, retry_model_call, session_op
 from radiant_dagster.errors import QuorumNotReached
 from radiant_dagster.resources import DatabaseResource, ModelsResource, ToolsResource
 
+# A retry of a lost run can leave mapped steps out whose start was not noted before the worker died
+# (Dagster's re-execution of dynamic graphs); their rows say that nobody has finished them.
+UNFINISHED = ("pending", "running")
+
 
 @session_op(
     description="Reserve what the session may cost at most: agents, synthesis and Librarian "
@@ -82,16 +86,7 @@ def run_agent(
     tools: ToolsResource,
 ) -> dict:  # type: ignore[type-arg]
     """Ask one agent's model and store the answer."""
-    turns = AgentTurns(
-        database=database.database,
-        llm=models.client,
-        toolbox=tools.toolbox,
-        call_seconds=models.call_timeout_seconds,
-        retry=lambda error, seconds: retry_model_call(
-            context, error, models.max_retries, within_seconds=seconds
-        ),
-    )
-    turn = turns.take(
+    turn = _turns(context, database, models, tools).take(
         *ids(ref),
         ref["agent_id"],
         run_id=context.run_id,
@@ -100,6 +95,23 @@ def run_agent(
     )
     context.add_output_metadata(_facts(turn))
     return ref
+
+
+def _turns(
+    context: dg.OpExecutionContext,
+    database: DatabaseResource,
+    models: ModelsResource,
+    tools: ToolsResource,
+) -> AgentTurns:
+    return AgentTurns(
+        database=database.database,
+        llm=models.client,
+        toolbox=tools.toolbox,
+        call_seconds=models.call_timeout_seconds,
+        retry=lambda error, seconds: retry_model_call(
+            context, error, models.max_retries, within_seconds=seconds
+        ),
+    )
 
 
 def _facts(turn: Turn | None) -> dict[str, str | int | float | bool]:
@@ -120,18 +132,33 @@ def _facts(turn: Turn | None) -> dict[str, str | int | float | bool]:
 
 
 @session_op(
-    description="Compare the answers with the agents stored for the session. Fails where fewer "
-    "than a majority answered: a handful of opinions is not passed off as the panel's.",
+    description="Compare the answers with the agents stored for the session. Asks those whose step "
+    "was left out of a retry. Fails where fewer than a majority answered: a handful of opinions is "
+    "not passed off as the panel's.",
     tags={"radiant/phase": "swarm"},
 )
 def gather_answers(
     context: dg.OpExecutionContext,
     ref: list,  # type: ignore[type-arg]
     database: DatabaseResource,
+    models: ModelsResource,
+    tools: ToolsResource,
 ) -> dict:  # type: ignore[type-arg]
     """Judge the swarm as a whole: complete, degraded or failed."""
     first: Ref = {key: ref[0][key] for key in ("tenant_id", "session_id")}
     tenant_id, session_id = ids(first)
+    with database.database.tenant_transaction(tenant_id) as cursor:
+        rows = sessions.agent_rows(cursor, tenant_id, session_id)
+    skipped = [row["agent_id"] for row in rows if row["status"] in UNFINISHED]
+    for agent_id in skipped:
+        _turns(context, database, models, tools).take(
+            tenant_id,
+            session_id,
+            agent_id,
+            run_id=context.run_id,
+            retry_number=context.retry_number,
+            cancelled=step_cancelled(),
+        )
     with database.database.tenant_transaction(tenant_id) as cursor:
         rows = sessions.agent_rows(cursor, tenant_id, session_id)
         results = [sessions.result_from(row) for row in rows]
@@ -146,7 +173,12 @@ def gather_answers(
         )
     succeeded = len(rows) - len(missing)
     context.add_output_metadata(
-        {"swarm_status": status, "succeeded": succeeded, "missing": len(missing)}
+        {
+            "swarm_status": status,
+            "succeeded": succeeded,
+            "missing": len(missing),
+            "asked_here": len(skipped),
+        }
     )
     if status == "failed":
         reasons = ", ".join(f"{agent}: {code}" for agent, code in sorted(missing.items()))

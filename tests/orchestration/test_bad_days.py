@@ -14,6 +14,8 @@ from radiant_dagster.adapters import sessions
 from radiant_dagster.definitions import defs
 from radiant_dagster.domain.swarm import AgentConfig
 from radiant_dagster.domain.synthesis import NOT_SYNTHESISED
+from radiant_dagster.ops.swarm import gather_answers
+from radiant_dagster.resources import build_resources
 from tests.conftest import World
 from tests.orchestration.test_think_tank import conclude, decide, pending, session, submit, think
 from tests.services.llm_server import (
@@ -343,3 +345,29 @@ def test_an_answer_that_is_too_long_is_cut_and_the_cut_is_recorded(
     assert 10_000 < len(shown["b"]) < len(long)
     assert shown["a"] == ANSWERS["a"]
     assert agents(world, session_id)["b"]["response"] == long
+
+
+def test_an_agent_whose_step_a_retry_left_out_is_asked_where_the_answers_are_gathered(
+    world: World, instance: dg.DagsterInstance
+) -> None:
+    session_id = submit(world, agents=AGENTS)
+    config = {"tenant_id": str(world.tenant), "session_id": str(session_id)}
+    defs.resolve_job_def("think_tank").execute_in_process(
+        run_config={"ops": {"open_session": {"config": config}}},
+        op_selection=["open_session", "consult_grimoire", "plan_agents"],
+        instance=instance,
+    )
+
+    @dg.op
+    def one_ref() -> list:  # type: ignore[type-arg]
+        return [{**config, "agent_id": "a"}]
+
+    @dg.job
+    def without_agents() -> None:
+        gather_answers(one_ref())
+
+    without_agents.execute_in_process(resources=build_resources(), instance=instance)
+
+    assert session(world, session_id)["swarm_status"] == "complete"
+    assert {row["status"] for row in agents(world, session_id).values()} == {"success"}
+    assert len(world.models.paid) == len(AGENTS)
