@@ -45,7 +45,7 @@ def think_tank_graph(opening: dg.OpDefinition) -> dg.GraphDefinition:
     def think_tank() -> None:
         plan = plan_agents(consult_grimoire(opening()))
         answers = fan_out(plan).map(run_agent).collect()
-        review, direct = gate(check_epistemics(synthesize(gather_answers(answers))))
+        review, direct = gate(check_epistemics(synthesize(gather_answers(plan, answers))))
         request_approval(review)
         conclude(direct)
 

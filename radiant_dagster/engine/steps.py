@@ -132,8 +132,6 @@ class _Unexpected(RadiantError):
 def failure(arguments: dict[str, Any], error: RadiantError) -> dg.Failure:
     """Mark the session as failed and return the error that Dagster shows."""
     ref, resource = arguments.get("ref"), arguments.get("database")
-    if isinstance(ref, list):  # the op that collects the mapped steps
-        ref = ref[0] if ref else None
     # Wrong order of steps says nothing about the session, and a cancelled one stays cancelled.
     if ref is not None and resource is not None and not isinstance(error, StateError | Cancelled):
         mark_failed(resource.database, ref, error)

@@ -13,7 +13,7 @@ from radiant_dagster.domain.swarm import (
     swarm_status,
 )
 from radiant_dagster.engine.cancellation import step_cancelled
-from radiant_dagster.engine.steps import Ref, ids, retry_model_call, session_op
+from radiant_dagster.engine.steps import ids, ref_of, retry_model_call, session_op
 from radiant_dagster.errors import QuorumNotReached
 from radiant_dagster.resources import DatabaseResource, ModelsResource, ToolsResource
 
@@ -139,14 +139,15 @@ def _facts(turn: Turn | None) -> dict[str, str | int | float | bool]:
 )
 def gather_answers(
     context: dg.OpExecutionContext,
-    ref: list,  # type: ignore[type-arg]
+    ref: dict,  # type: ignore[type-arg]
+    answers: list,  # type: ignore[type-arg]
     database: DatabaseResource,
     models: ModelsResource,
     tools: ToolsResource,
 ) -> dict:  # type: ignore[type-arg]
     """Judge the swarm as a whole: complete, degraded or failed."""
-    first: Ref = {key: ref[0][key] for key in ("tenant_id", "session_id")}
-    tenant_id, session_id = ids(first)
+    del answers  # they make this step wait; what counts is stored, and a retry may leave all out
+    tenant_id, session_id = ids(ref)
     with database.database.tenant_transaction(tenant_id) as cursor:
         rows = sessions.agent_rows(cursor, tenant_id, session_id)
     skipped = [row["agent_id"] for row in rows if row["status"] in UNFINISHED]
@@ -183,4 +184,4 @@ def gather_answers(
     if status == "failed":
         reasons = ", ".join(f"{agent}: {code}" for agent, code in sorted(missing.items()))
         raise QuorumNotReached(session_id, succeeded, quorum(len(rows)), reasons)
-    return first
+    return ref_of(tenant_id, session_id)

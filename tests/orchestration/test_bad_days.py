@@ -358,13 +358,13 @@ def test_an_agent_whose_step_a_retry_left_out_is_asked_where_the_answers_are_gat
         instance=instance,
     )
 
-    @dg.op
-    def one_ref() -> list:  # type: ignore[type-arg]
-        return [{**config, "agent_id": "a"}]
+    @dg.op(out={"plan": dg.Out(), "answers": dg.Out()})
+    def after_a_retry():
+        return config, []
 
     @dg.job
     def without_agents() -> None:
-        gather_answers(one_ref())
+        gather_answers(*after_a_retry())
 
     without_agents.execute_in_process(resources=build_resources(), instance=instance)
 
