@@ -86,7 +86,15 @@ def test_a_call_that_it_repeats_is_answered_from_what_it_kept(
 
 
 def test_it_reads_what_an_administrator_asks_for(api_database: Database, tenant: uuid.UUID) -> None:
+    tables = (
+        "audit_link", "audit_head", "budget_refusal", "reservation", "tenant_tool", "delivery",
+    )  # fmt: skip
+    read: list[str] = []
+
     with api_database.tenant_transaction(tenant) as cursor:
-        for table in ("audit_link", "audit_head", "budget_refusal", "reservation", "tenant_tool",
-                      "delivery"):  # fmt: skip
+        for table in tables:
             cursor.execute(sql.SQL("select * from radiant.{}").format(sql.Identifier(table)))
+            columns = {column.name for column in cursor.description or ()}
+            read += [table] if "tenant_id" in columns else []
+
+    assert read == list(tables)

@@ -34,7 +34,11 @@ def test_it_does_not_listen_beyond_this_machine_in_the_clear(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
 def test_it_listens_on_loopback_without_further_ado(host: str) -> None:
-    require_safe_bind(load(RADIANT_MISSION_CONTROL_HOST=host))
+    settings = load(RADIANT_MISSION_CONTROL_HOST=host)
+
+    require_safe_bind(settings)  # raises where it would be refused
+
+    assert (settings.mission_control_host, settings.tls_terminated) == (host, False)
 
 
 def test_it_does_not_work_with_the_login_of_workers() -> None:

@@ -172,6 +172,7 @@ class TestOnOneChild:
         os.kill(child, signal.SIGTERM)
 
         eventually(lambda: not Path(f"/proc/{child}").exists(), what="the child ends")
+        assert status(instance, run.run_id) is Status.SUCCESS  # its end undid nothing
 
 
 def test_busy_children_hold_no_more_than_three_connections_each(
