@@ -8,7 +8,7 @@ A finished answer is never bought again: beginning finds it.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from radiant_dagster.adapters import ledger, sessions
@@ -29,16 +29,15 @@ class Turn:
     """What a turn came to.
 
     Args:
-        result: As it is stored.
+        result: As it is stored, with what the ledger charged for this turn; the earlier tries of
+            the step are not in it.
         role: The agent's.
         model: Model that was asked for.
-        cost_micro_usd: Of this turn's calls, the earlier tries of the step not included.
     """
 
     result: AgentResult
     role: str
     model: str
-    cost_micro_usd: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +112,8 @@ class AgentTurns:
                     offered = sessions.offered_from(call.session)
                     sessions.finish_agent(cursor, tenant_id, session_id, result, offered)
             if not again:
-                return Turn(result, call.agent["role"], call.agent["model"], cost)
+                paid = replace(result, cost_micro_usd=cost)
+                return Turn(paid, call.agent["role"], call.agent["model"])
 
     def _ask(
         self,
@@ -164,4 +164,4 @@ class AgentTurns:
         with self.database.tenant_transaction(tenant_id) as cursor:
             ledger.note_refusal(cursor, tenant_id, session_id, error)
             sessions.finish_agent(cursor, tenant_id, session_id, result)
-        return Turn(result, "", "", 0)
+        return Turn(result, "", "")

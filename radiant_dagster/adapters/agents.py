@@ -110,7 +110,6 @@ def ask_agent(
             tokens_used=spent.prompt_tokens + spent.completion_tokens,
             prompt_tokens=spent.prompt_tokens,
             completion_tokens=spent.completion_tokens,
-            cost_micro_usd=spent.cost_micro_usd,
             calls=spent.calls + 1,
         )
     result = AgentResult(
@@ -122,7 +121,6 @@ def ask_agent(
         model_used=answer.model_used,
         prompt_tokens=spent.prompt_tokens,
         completion_tokens=spent.completion_tokens,
-        cost_micro_usd=spent.cost_micro_usd,
         finish_reason=answer.finish_reason,
         cited=cited_numbers(answer.text, len(offered)),
         error_code=INPUT_SHORTENED if was_shortened else None,

@@ -3,8 +3,8 @@
     request -> model -> text                                    the answer
                      -> tool calls -> results -> model ...      at most RADIANT_TOOL_ROUNDS calls
 
-In the last round no tool is offered, so that the model must answer. Every round is a paid call;
-what they cost adds up in `Spent`, which holds also where a later round breaks.
+In the last round no tool is offered, so that the model must answer. Every round is a paid call of
+the ledger; `Spent` counts calls and tokens, also where a later round breaks.
 """
 
 import hashlib
@@ -44,19 +44,17 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Spent:
-    """What a turn has cost so far, all of its model calls together."""
+    """Calls and tokens of a turn so far, all of its model calls together."""
 
     calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    cost_micro_usd: int = 0
 
     def add(self, answer: Completion) -> None:
         """Count a call that was paid."""
         self.calls += 1
         self.prompt_tokens += answer.prompt_tokens
         self.completion_tokens += answer.completion_tokens
-        self.cost_micro_usd += answer.cost_micro_usd
 
 
 class ToolRunner(Protocol):

@@ -125,7 +125,7 @@ def _facts(turn: Turn | None) -> dict[str, str | int | float | bool]:
         "latency_ms": result.latency_ms,
         "tokens": result.tokens_used,
         "model_calls": result.calls,
-        "cost_usd": turn.cost_micro_usd / 1e6,
+        "cost_usd": result.cost_micro_usd / 1e6,
         "heuristics_cited": len(result.cited),
         "error_code": result.error_code or "",
     }
