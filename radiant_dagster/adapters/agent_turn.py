@@ -7,7 +7,8 @@ A finished answer is never bought again: beginning finds it.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -22,6 +23,8 @@ from radiant_dagster.adapters.toolbox import Toolbox
 from radiant_dagster.domain.governor import agent_call
 from radiant_dagster.domain.swarm import AgentResult, gave_up, is_second_malformed
 from radiant_dagster.errors import BudgetExceeded, Cancelled, LlmUnavailable, PermanentError
+
+MOST_AT_ONCE = 32  # as many as the executor runs steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,36 @@ class AgentTurns:
             if not again:
                 paid = replace(result, cost_micro_usd=cost)
                 return Turn(paid, call.agent["role"], call.agent["model"])
+
+    def take_all(
+        self,
+        tenant_id: UUID,
+        session_id: UUID,
+        agent_ids: Sequence[str],
+        *,
+        run_id: str,
+        retry_number: int,
+        cancelled: Callable[[], bool],
+    ) -> None:
+        """Have several agents answer side by side, since they share one deadline; see `take`.
+
+        All of them have ended before anything is raised.
+        """
+        with ThreadPoolExecutor(max_workers=MOST_AT_ONCE) as pool:
+            turns = [
+                pool.submit(
+                    self.take,
+                    tenant_id,
+                    session_id,
+                    agent_id,
+                    run_id=run_id,
+                    retry_number=retry_number,
+                    cancelled=cancelled,
+                )
+                for agent_id in agent_ids
+            ]
+        for turn in turns:
+            turn.result()
 
     def _ask(
         self,

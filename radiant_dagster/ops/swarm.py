@@ -151,11 +151,11 @@ def gather_answers(
     with database.database.tenant_transaction(tenant_id) as cursor:
         rows = sessions.agent_rows(cursor, tenant_id, session_id)
     skipped = [row["agent_id"] for row in rows if row["status"] in UNFINISHED]
-    for agent_id in skipped:
-        _turns(context, database, models, tools).take(
+    if skipped:
+        _turns(context, database, models, tools).take_all(
             tenant_id,
             session_id,
-            agent_id,
+            skipped,
             run_id=context.run_id,
             retry_number=context.retry_number,
             cancelled=step_cancelled(),

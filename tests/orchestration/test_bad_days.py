@@ -366,8 +366,10 @@ def test_an_agent_whose_step_a_retry_left_out_is_asked_where_the_answers_are_gat
     def without_agents() -> None:
         gather_answers(*after_a_retry())
 
+    world.models.script(*[slow(0.5)] * len(AGENTS))
     without_agents.execute_in_process(resources=build_resources(), instance=instance)
 
     assert session(world, session_id)["swarm_status"] == "complete"
     assert {row["status"] for row in agents(world, session_id).values()} == {"success"}
     assert len(world.models.paid) == len(AGENTS)
+    assert world.models.most_at_once == len(AGENTS)  # they share a deadline
