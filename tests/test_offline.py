@@ -15,14 +15,14 @@ from radiant_dagster.adapters.embeddings import MiniLmEmbeddings
 from radiant_dagster.adapters.http_client import HttpClient
 from radiant_dagster.adapters.llm import CompletionRequest
 from radiant_dagster.adapters.llm_http import HttpLlm
-from radiant_dagster.domain.governor import estimate_session
-from radiant_dagster.domain.heuristics import (
+from radiant_dagster.domain.extraction import (
     ExtractedHeuristic,
     copies_run_of_words,
     heuristic_schema,
     librarian_messages,
     parse_extraction,
 )
+from radiant_dagster.domain.governor import estimate_session
 from radiant_dagster.domain.output_schema import AGENT_ANSWER_SCHEMA_NAME, check_answer
 from radiant_dagster.domain.swarm import (
     AgentConfig,

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
-from radiant_dagster.adapters import audit, grimoire
+from radiant_dagster.adapters import audit
+from radiant_dagster.adapters.grimoire import credit
 from radiant_dagster.adapters.postgres import Cursor
 from radiant_dagster.domain.approvals import MAX_EDIT_CHARACTERS, MAX_GUIDANCE_CHARACTERS
-from radiant_dagster.domain.heuristics import reward
+from radiant_dagster.domain.posterior import reward
 from radiant_dagster.domain.swarm import require_storable
 from radiant_dagster.errors import FeedbackRefused, InvalidInput, SessionNotFound
 
@@ -97,7 +98,7 @@ def give(
     credited = 0
     worth = reward(DECISION_OF[verdict], row["final_response"], corrected_text)
     if not earlier and worth is not None:
-        credited = grimoire.credit(cursor, tenant_id, session_id, worth)
+        credited = credit.credit_session(cursor, tenant_id, session_id, worth)
     audit.record(
         cursor,
         tenant_id,

@@ -11,24 +11,25 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from radiant_dagster.adapters import grimoire, ledger, sessions
+from radiant_dagster.adapters import ledger, sessions
 from radiant_dagster.adapters.cato import Cato
 from radiant_dagster.adapters.embeddings import EmbeddingModel, default_floor
+from radiant_dagster.adapters.grimoire import search, store
 from radiant_dagster.adapters.llm import CompletionRequest, LlmClient
 from radiant_dagster.adapters.metering import Meter, MeteredLlm
 from radiant_dagster.adapters.postgres import Database
-from radiant_dagster.domain.governor import (
-    BROKEN_REPLIES,
-    LIBRARIAN_CALL,
-    LIBRARIAN_MAX_TOKENS,
-    TRIGGER_CALL,
-)
-from radiant_dagster.domain.heuristics import (
+from radiant_dagster.domain.extraction import (
     HEURISTIC_SCHEMA_NAME,
     ExtractedHeuristic,
     heuristic_schema,
     librarian_messages,
     parse_extraction,
+)
+from radiant_dagster.domain.governor import (
+    BROKEN_REPLIES,
+    LIBRARIAN_CALL,
+    LIBRARIAN_MAX_TOKENS,
+    TRIGGER_CALL,
 )
 from radiant_dagster.domain.phi import Detector, has_identifiers, scrub_bundle
 from radiant_dagster.errors import (
@@ -88,7 +89,7 @@ class Librarian:
         """
         with self.database.tenant_transaction(tenant_id) as cursor:
             row = sessions.get_session(cursor, tenant_id, session_id)
-            before = grimoire.librarian_of_session(cursor, tenant_id, session_id)
+            before = store.librarian_of_session(cursor, tenant_id, session_id)
         if before is not None:
             return Outcome(**before, repeated=True)
         reason = _nothing_to_learn(row)
@@ -104,7 +105,7 @@ class Librarian:
         with self.database.tenant_transaction(tenant_id) as cursor:
             # Broken replies are paid for all the same.
             outcome = replace(outcome, cost_micro_usd=meter.settle(cursor))
-            grimoire.record_librarian(
+            store.record_librarian(
                 cursor,
                 tenant_id,
                 session_id,
@@ -146,7 +147,7 @@ class Librarian:
             return Outcome("skipped", error.code)
         except TransientError as error:
             return Outcome("skipped", error.code)
-        new = grimoire.NewHeuristic(
+        new = store.NewHeuristic(
             id=new_id,
             domain=row["domain"],
             extracted=extracted,
@@ -161,14 +162,14 @@ class Librarian:
         )
         with self.database.tenant_transaction(tenant_id) as cursor:
             # A model that nobody calibrated begins with its default threshold.
-            grimoire.register_model(
+            search.register_model(
                 cursor,
                 self.embeddings.model_id,
                 self.embeddings.dimensions,
                 default_floor(self.embeddings.model_id),
                 "start value, uncalibrated",
             )
-            heuristic_id, is_new = grimoire.store(cursor, tenant_id, new)
+            heuristic_id, is_new = store.keep(cursor, tenant_id, new)
         return Outcome("stored" if is_new else "rederived", "ok", heuristic_id)
 
     def _scrubbed_source(self, row: Mapping[str, Any], guidance: str) -> Mapping[str, str]:

@@ -11,7 +11,8 @@ from uuid import UUID
 
 from psycopg2 import sql
 
-from radiant_dagster.adapters import approvals, audit, grimoire, sessions, tool_calls
+from radiant_dagster.adapters import approvals, audit, sessions, tool_calls
+from radiant_dagster.adapters.grimoire import reading, store
 from radiant_dagster.adapters.paging import Place
 from radiant_dagster.adapters.postgres import Cursor
 from radiant_dagster.domain.sessions import TERMINAL
@@ -229,7 +230,7 @@ def _reviews(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> dict[str, Any
             for vote in votes
             if vote["approval_id"] == request["id"]
         ]
-    librarian = grimoire.librarian_of_session(cursor, tenant_id, session_id)
+    librarian = store.librarian_of_session(cursor, tenant_id, session_id)
     decision = approvals.decision_of_session(cursor, tenant_id, session_id)
     if decision is not None:
         del decision["payload_sha256"]  # binds the decision to a text; says nothing to a reader
@@ -247,7 +248,7 @@ def _learned(
     if librarian is None or librarian["heuristic_id"] is None:
         return None
     try:
-        return grimoire.get_heuristic(cursor, tenant_id, librarian["heuristic_id"])
+        return reading.get_heuristic(cursor, tenant_id, librarian["heuristic_id"])
     except HeuristicNotFound:  # maintenance deletes what has been out of use for a month
         return None
 

@@ -19,7 +19,7 @@ from radiant_dagster.adapters import agent_progress, audit, endings, ledger
 from radiant_dagster.adapters.ledger import Ticket
 from radiant_dagster.adapters.postgres import Cursor
 from radiant_dagster.domain.governor import agent_call
-from radiant_dagster.domain.heuristics import Offered
+from radiant_dagster.domain.selection import Offered
 from radiant_dagster.domain.sessions import ALLOWED, TERMINAL, SessionRequest
 from radiant_dagster.domain.swarm import AgentConfig, AgentResult, storable
 from radiant_dagster.errors import Cancelled, SessionNotFound, SessionStateConflict

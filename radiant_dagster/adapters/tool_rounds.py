@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 from uuid import UUID
 
-from radiant_dagster.adapters import grimoire_lookup, tenant_tools, tool_calls
+from radiant_dagster.adapters import tenant_tools, tool_calls
+from radiant_dagster.adapters.grimoire.lookup import look_up
 from radiant_dagster.adapters.llm import Completion, CompletionRequest, LlmClient
 from radiant_dagster.adapters.metering import Meter
 from radiant_dagster.adapters.postgres import Database
@@ -291,9 +292,7 @@ class AgentTools:
             meter.settle_now()
 
     def _search(self, query: str) -> tuple[FoundHeuristic, ...]:
-        found = grimoire_lookup.look_up(
-            self.database, self._embed, self.tenant_id, self.domain, query
-        )
+        found = look_up(self.database, self._embed, self.tenant_id, self.domain, query)
         return tuple(
             FoundHeuristic(
                 item.polarity, item.trigger_pattern, item.action_template, item.similarity

@@ -2,8 +2,8 @@
 
 import dagster as dg
 
-from radiant_dagster.adapters import grimoire_upkeep
-from radiant_dagster.adapters.grimoire_scan import heuristics_with_identifiers
+from radiant_dagster.adapters.grimoire import upkeep
+from radiant_dagster.adapters.grimoire.scan import heuristics_with_identifiers
 from radiant_dagster.resources import DatabaseResource, SafetyResource
 
 
@@ -20,8 +20,8 @@ from radiant_dagster.resources import DatabaseResource, SafetyResource
 )
 def grimoire(database: DatabaseResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Maintain the Grimoire and report on it."""
-    changed = grimoire_upkeep.maintain(database.database)
-    by_domain, duplicates, brier = grimoire_upkeep.statistics(database.database)
+    changed = upkeep.maintain(database.database)
+    by_domain, duplicates, brier = upkeep.statistics(database.database)
     totals = {
         name: sum(row[name] for row in by_domain)
         for name in ("active", "quarantined", "expired", "retired", "never_used")
@@ -60,7 +60,7 @@ def _table(rows: list[dict[str, object]]) -> str:
 )
 def row_level_security_forced(database: DatabaseResource) -> dg.AssetCheckResult:
     """Every table with a tenant has FORCE row-level security."""
-    tables = grimoire_upkeep.tables_without_forced_rls(database.database)
+    tables = upkeep.tables_without_forced_rls(database.database)
     return dg.AssetCheckResult(passed=not tables, metadata={"unforced_tables": tables})
 
 
@@ -71,7 +71,7 @@ def row_level_security_forced(database: DatabaseResource) -> dg.AssetCheckResult
 )
 def nothing_overdue(database: DatabaseResource) -> dg.AssetCheckResult:
     """No active heuristic is past its expiry."""
-    overdue, _ = grimoire_upkeep.overdue_and_unknown(database.database)
+    overdue, _ = upkeep.overdue_and_unknown(database.database)
     return dg.AssetCheckResult(passed=overdue == 0, metadata={"overdue": overdue})
 
 
@@ -82,7 +82,7 @@ def nothing_overdue(database: DatabaseResource) -> dg.AssetCheckResult:
 )
 def every_model_has_a_threshold(database: DatabaseResource) -> dg.AssetCheckResult:
     """Every heuristic's embedding model has a similarity threshold."""
-    _, unknown = grimoire_upkeep.overdue_and_unknown(database.database)
+    _, unknown = upkeep.overdue_and_unknown(database.database)
     return dg.AssetCheckResult(passed=unknown == 0, metadata={"rows_of_unknown_models": unknown})
 
 

@@ -17,8 +17,9 @@ import click
 from rich.console import Console
 from rich.rule import Rule
 
-from radiant_dagster.adapters import approvals, grimoire, tenants
+from radiant_dagster.adapters import approvals, tenants
 from radiant_dagster.adapters.continuation import launch_soon
+from radiant_dagster.adapters.grimoire import curation
 from radiant_dagster.adapters.intake import Question
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings, default_home
@@ -201,7 +202,7 @@ def _promote(console: Console, client: Client, first: Mapping[str, Any]) -> None
     if heuristic is None:
         raise click.ClickException("The first session taught nothing; that should not happen.")
     with client.database.tenant_transaction(client.tenant_id) as cursor:
-        grimoire.promote(cursor, client.tenant_id, heuristic["id"], actor=CURATOR)
+        curation.promote(cursor, client.tenant_id, heuristic["id"], actor=CURATOR)
     console.print(
         plain(
             f"What session 1 taught was quarantined. {CURATOR}, a made-up person, promotes it "

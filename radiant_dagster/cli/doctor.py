@@ -10,10 +10,11 @@ from typing import Literal
 
 import click
 
-from radiant_dagster.adapters import grimoire, health, tenants
+from radiant_dagster.adapters import health, tenants
 from radiant_dagster.adapters.cato import build_cato
 from radiant_dagster.adapters.dagster_api import DagsterApi
 from radiant_dagster.adapters.embeddings import build_embeddings
+from radiant_dagster.adapters.grimoire import search
 from radiant_dagster.adapters.llm_transports import build_llm
 from radiant_dagster.adapters.migrations import (
     MIN_PGVECTOR,
@@ -311,7 +312,7 @@ def _floor(settings: Settings, model_id: str) -> str:
 
 def _floor_of(database: Database, model_id: str) -> float:
     with database.system_transaction("radiant_dispatch") as cursor:
-        return grimoire.floor_of(cursor, model_id)
+        return search.floor_of(cursor, model_id)
 
 
 def check_cato(settings: Settings) -> str:

@@ -4,9 +4,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from radiant_dagster.adapters import grimoire as store
 from radiant_dagster.adapters import tenants
 from radiant_dagster.adapters.embeddings import build_embeddings
+from radiant_dagster.adapters.grimoire import curation, reading
+from radiant_dagster.adapters.grimoire.search import floor_of, nearest
 from radiant_dagster.cli.common import (
     as_option,
     connect,
@@ -23,7 +24,7 @@ from radiant_dagster.cli.common import (
     valid_text,
 )
 from radiant_dagster.cli.render import STYLES
-from radiant_dagster.domain.heuristics import Candidate
+from radiant_dagster.domain.selection import Candidate
 from radiant_dagster.errors import InvalidInput
 
 STATES = ("quarantined", "active", "retired", "expired", "merged", "revoked")
@@ -63,7 +64,7 @@ def list_(
         client.database.tenant_transaction(client.tenant_id) as cursor,
     ):
         _require_domain(domain, tenants.domain_policies(cursor, client.tenant_id))
-        rows = store.list_heuristics(
+        rows = reading.list_heuristics(
             cursor, client.tenant_id, domain=domain, state=state, limit=limit
         )
     if as_json:
@@ -130,13 +131,13 @@ def search(text: str, domain: str | None, limit: int, tenant: str | None, as_jso
         vector = model.embed([wanted])[0]
         found: list[tuple[str, Candidate]] = []
         with client.database.tenant_transaction(client.tenant_id) as cursor:
-            floor = store.floor_of(cursor, model.model_id)
+            floor = floor_of(cursor, model.model_id)
             for name in [domain] if domain else sorted(policies):
-                nearest = store.nearest(
+                near = nearest(
                     cursor, client.tenant_id, name, model.model_id, vector,
                     states=SEARCHED, limit=limit,
                 )  # fmt: skip
-                found += [(name, candidate) for candidate in nearest]
+                found += [(name, candidate) for candidate in near]
     found = sorted(found, key=lambda item: -item[1].similarity)[:limit]
     if as_json:
         emit_json({"floor": floor, "heuristics": [_as_dict(*item) for item in found]})
@@ -187,7 +188,7 @@ def show(heuristic_id: str, tenant: str | None, as_json: bool) -> None:
     with connect(tenant) as client:
         found = resolve_id(client, "knowledge_heuristics", heuristic_id)
         with client.database.tenant_transaction(client.tenant_id) as cursor:
-            row = store.get_heuristic(cursor, client.tenant_id, found)
+            row = reading.get_heuristic(cursor, client.tenant_id, found)
     if as_json:
         emit_json(row)
         return
@@ -226,7 +227,7 @@ def promote(heuristic_id: str, actor: str | None, tenant: str | None, as_json: b
     with connect(tenant) as client:
         found = resolve_id(client, "knowledge_heuristics", heuristic_id)
         with client.database.tenant_transaction(client.tenant_id) as cursor:
-            store.promote(cursor, client.tenant_id, found, actor=who)
+            curation.promote(cursor, client.tenant_id, found, actor=who)
     if as_json:
         emit_json({"heuristic_id": found, "state": "active", "by": who})
     else:
@@ -247,7 +248,7 @@ def retire(heuristic_id: str, actor: str | None, tenant: str | None, as_json: bo
     with connect(tenant) as client:
         found = resolve_id(client, "knowledge_heuristics", heuristic_id)
         with client.database.tenant_transaction(client.tenant_id) as cursor:
-            store.retire(cursor, client.tenant_id, found, actor=who)
+            curation.retire(cursor, client.tenant_id, found, actor=who)
     if as_json:
         emit_json({"heuristic_id": found, "state": "retired", "by": who})
     else:

@@ -17,10 +17,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Literal
 
-from radiant_dagster.domain.heuristics import BLOCK_TOKENS, LIBRARIAN_RULES
+from radiant_dagster.domain.extraction import LIBRARIAN_RULES
 from radiant_dagster.domain.output_schema import MAX_PATH_CHARACTERS, REPAIR_RULES
 from radiant_dagster.domain.price_list import CHECKED_IN, PriceTable
 from radiant_dagster.domain.prices import ModelPrice
+from radiant_dagster.domain.selection import BLOCK_TOKENS
 from radiant_dagster.domain.sessions import MAX_USER_ID_CHARACTERS
 from radiant_dagster.domain.swarm import (
     AGENT_RULES,

@@ -4,7 +4,8 @@ from dataclasses import asdict
 
 from starlette.responses import Response
 
-from radiant_dagster.adapters import audit, budgets, grimoire, tenants
+from radiant_dagster.adapters import audit, budgets, tenants
+from radiant_dagster.adapters.grimoire import reading
 from radiant_dagster.adapters.paging import Place
 from radiant_dagster.domain.principals import PERMISSIONS
 from radiant_dagster.mission_control.api import Operation, answer, read_query, rows
@@ -56,7 +57,7 @@ def heuristics(call: Call) -> Response:
     query = read_query(call, wire.HeuristicQuery)
     after = Place.parse(query.cursor) if query.cursor else None
     with call.transaction() as cursor:
-        found = grimoire.list_heuristics(
+        found = reading.list_heuristics(
             cursor, call.tenant_id,
             domain=query.domain, state=query.state, limit=query.limit + 1, after=after,
         )  # fmt: skip
@@ -72,7 +73,7 @@ def heuristics(call: Call) -> Response:
 def heuristic(call: Call) -> Response:
     """Return one heuristic."""
     with call.transaction() as cursor:
-        found = grimoire.get_heuristic(
+        found = reading.get_heuristic(
             cursor, call.tenant_id, call.request.path_params["heuristic_id"]
         )
     return answer(wire.Heuristic.model_validate(found))

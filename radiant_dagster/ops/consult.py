@@ -7,7 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from radiant_dagster.adapters import sessions
-from radiant_dagster.adapters.grimoire_lookup import look_up
+from radiant_dagster.adapters.grimoire.lookup import look_up
 from radiant_dagster.adapters.metering import Meter
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings

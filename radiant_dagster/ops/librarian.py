@@ -5,9 +5,10 @@ from uuid import uuid4
 
 import dagster as dg
 
-from radiant_dagster.adapters import approvals, audit, dispatch, grimoire, ledger, sessions
+from radiant_dagster.adapters import approvals, audit, dispatch, ledger, sessions
+from radiant_dagster.adapters.grimoire import credit
 from radiant_dagster.adapters.librarian import Librarian
-from radiant_dagster.domain.heuristics import reward
+from radiant_dagster.domain.posterior import reward
 from radiant_dagster.domain.sessions import final_outcome
 from radiant_dagster.engine.cancellation import step_cancelled
 from radiant_dagster.engine.steps import ids, session_op
@@ -87,7 +88,9 @@ def close_session(
         decision = approvals.decision_of_session(cursor, tenant_id, session_id)
         verdict = decision["verdict"] if decision else None
         worth = reward(verdict, row["draft"] or "", row["final_response"])
-        credited = 0 if worth is None else grimoire.credit(cursor, tenant_id, session_id, worth)
+        credited = (
+            0 if worth is None else credit.credit_session(cursor, tenant_id, session_id, worth)
+        )
         status = final_outcome(verdict)
         sessions.advance(cursor, tenant_id, session_id, status)
         dispatch.finish_decisions(cursor, tenant_id, session_id)

@@ -7,6 +7,7 @@ from typing import Any
 from psycopg2 import sql
 
 from radiant_dagster.adapters import approval_requests
+from radiant_dagster.domain.heuristics import exact_sha256
 
 TABLES = """
     select c.relname as name,
@@ -69,7 +70,12 @@ def insert_heuristic(cursor: Any, tenant_id: uuid.UUID, **changes: Any) -> uuid.
         "source_user": "ann",
         "expires_at": "2100-01-01",
     }
-    insert(cursor, "knowledge_heuristics", **(values | changes))
+    row = values | changes
+    row.setdefault(
+        "approved_sha256",
+        exact_sha256(row.get("polarity", "do"), row["trigger_pattern"], row["action_template"]),
+    )
+    insert(cursor, "knowledge_heuristics", **row)
     return heuristic_id
 
 
@@ -127,6 +133,15 @@ def fill_tenant(cursor: Any, tenant_id: uuid.UUID) -> None:
     insert(
         cursor, "heuristic_usage", **keys, agent_id="a", heuristic_id=heuristic_id, rank=1,
         similarity=0.9,
+    )  # fmt: skip
+    insert(
+        cursor, "heuristic_version", tenant_id=tenant_id, heuristic_id=heuristic_id, version=1,
+        trigger_pattern="A secret question", action_template="A secret action, word for word.",
+        editor="ann", content_sha256=b"x",
+    )  # fmt: skip
+    a, b = sorted((heuristic_id, insert_heuristic(cursor, tenant_id, state="quarantined")))
+    insert(
+        cursor, "heuristic_link", tenant_id=tenant_id, a=a, b=b, kind="conflict", similarity=0.9
     )  # fmt: skip
     insert(
         cursor, "librarian_decision", **keys, decision="skipped", reason="x", source_user="ann",

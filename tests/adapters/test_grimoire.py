@@ -9,9 +9,10 @@ import psycopg2
 import psycopg2.extras
 import pytest
 
-from radiant_dagster.adapters import grimoire, grimoire_upkeep, tenants
+from radiant_dagster.adapters import tenants
+from radiant_dagster.adapters.grimoire import credit, curation, search, store, upkeep
 from radiant_dagster.adapters.postgres import Database
-from radiant_dagster.domain.heuristics import ExtractedHeuristic
+from radiant_dagster.domain.extraction import ExtractedHeuristic
 from radiant_dagster.errors import ConfigurationError, HeuristicNotFound, InvalidInput
 from tests.adapters.rows import insert, insert_heuristic, insert_session
 
@@ -42,7 +43,7 @@ def new(
         evidence_quotes=[],
         generality="reusable",
     )
-    return grimoire.NewHeuristic(
+    return store.NewHeuristic(
         id=uuid.uuid4(),
         domain="general",
         extracted=extracted,
@@ -75,7 +76,7 @@ def test_eight_librarians_with_one_text_leave_one_row(
             start.wait()  # connected already, so that they really meet
             spaces = " " * number  # differs in nothing that counts
             text = f"A  question {spaces}about COLD storage"
-            stored.append(grimoire.store(cursor, tenant, new(number, trigger=text)))
+            stored.append(store.keep(cursor, tenant, new(number, trigger=text)))
 
     threads = [threading.Thread(target=learn, args=(number,)) for number in range(8)]
     for thread in threads:
@@ -96,10 +97,10 @@ def test_the_same_text_is_another_heuristic_for_another_polarity_or_tenant(
 ) -> None:
     tenants.create_tenant(database, OTHER, "other", "Other")
     with database.tenant_transaction(tenant) as cursor:
-        first = grimoire.store(cursor, tenant, new())
-        avoided = grimoire.store(cursor, tenant, new(polarity="avoid"))
+        first = store.keep(cursor, tenant, new())
+        avoided = store.keep(cursor, tenant, new(polarity="avoid"))
     with database.tenant_transaction(OTHER) as cursor:
-        others = grimoire.store(cursor, OTHER, new())
+        others = store.keep(cursor, OTHER, new())
 
     assert first[1]
     assert avoided[1]
@@ -109,9 +110,9 @@ def test_the_same_text_is_another_heuristic_for_another_polarity_or_tenant(
 
 def test_a_retired_text_may_be_learned_again(database: Database, tenant: uuid.UUID) -> None:
     with database.tenant_transaction(tenant) as cursor:
-        first, _ = grimoire.store(cursor, tenant, new())
-        grimoire.retire(cursor, tenant, first, actor="curator")
-        second, is_new = grimoire.store(cursor, tenant, new())
+        first, _ = store.keep(cursor, tenant, new())
+        curation.retire(cursor, tenant, first, actor="curator")
+        second, is_new = store.keep(cursor, tenant, new())
 
     assert is_new
     assert second != first
@@ -153,8 +154,8 @@ def test_maintenance_expires_retires_and_deletes_what_is_due_and_nothing_else(
     }
     before = {key: heuristic(owner, item) for key, item in ids.items()}
 
-    changed = grimoire_upkeep.maintain(database)
-    again = grimoire_upkeep.maintain(database)
+    changed = upkeep.maintain(database)
+    again = upkeep.maintain(database)
 
     assert changed == {"expired": 4, "retired": 2, "deleted": 6}
     assert again == {"expired": 0, "retired": 0, "deleted": 0}
@@ -172,7 +173,7 @@ def test_maintenance_leaves_a_line_in_the_audit_for_every_change(
     for columns in AGES.values():
         insert_heuristic(owner, tenant, **columns)
 
-    grimoire_upkeep.maintain(database)
+    upkeep.maintain(database)
 
     owner.execute("select action, count(*) as n from radiant.audit group by 1 order by 1")
     counts = {row["action"]: row["n"] for row in owner.fetchall()}
@@ -195,7 +196,7 @@ def test_a_deleted_heuristic_takes_its_usage_along(
         similarity=0.9,
     )
 
-    grimoire_upkeep.maintain(database)
+    upkeep.maintain(database)
 
     owner.execute("select count(*) as n from radiant.heuristic_usage")
     assert owner.fetchone()["n"] == 0
@@ -227,8 +228,8 @@ def test_a_session_credits_what_was_cited_by_the_share_that_cited_it_once(
     use(owner, tenant, session_id, ignored, cited=[False] * 4)
 
     with database.tenant_transaction(tenant) as cursor:
-        first = grimoire.credit(cursor, tenant, session_id, 1.0)
-        again = grimoire.credit(cursor, tenant, session_id, 0.0)
+        first = credit.credit_session(cursor, tenant, session_id, 1.0)
+        again = credit.credit_session(cursor, tenant, session_id, 0.0)
 
     row, other = heuristic(owner, cited), heuristic(owner, ignored)
     assert (first, again) == (1, 0)
@@ -246,7 +247,7 @@ def test_a_rejection_lowers_confidence_and_counts_as_a_failure(
     use(owner, tenant, session_id, item, cited=[True])
 
     with database.tenant_transaction(tenant) as cursor:
-        grimoire.credit(cursor, tenant, session_id, 0.0)
+        credit.credit_session(cursor, tenant, session_id, 0.0)
 
     row = heuristic(owner, item)
     assert row["confidence"] == pytest.approx(1 / 3)
@@ -263,12 +264,12 @@ def test_concurrent_credits_of_one_session_count_once(
     start = threading.Barrier(6)
     moved: list[int] = []
 
-    def credit() -> None:
+    def once() -> None:
         with pool.tenant_transaction(tenant) as cursor:
             start.wait()
-            moved.append(grimoire.credit(cursor, tenant, session_id, 1.0))
+            moved.append(credit.credit_session(cursor, tenant, session_id, 1.0))
 
-    threads = [threading.Thread(target=credit) for _ in range(6)]
+    threads = [threading.Thread(target=once) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -297,8 +298,8 @@ def test_only_a_candidate_is_promoted_and_only_what_is_in_use_is_retired(
             return False
         return True
 
-    assert try_to(grimoire.promote, promotable) == (state == "quarantined")
-    assert try_to(grimoire.retire, retirable) == (state in ("quarantined", "active"))
+    assert try_to(curation.promote, promotable) == (state == "quarantined")
+    assert try_to(curation.retire, retirable) == (state in ("quarantined", "active"))
     after = heuristic(owner, promotable)
     assert after["state"] == ("active" if state == "quarantined" else state)
     assert after["approved_by"] == ("curator" if state == "quarantined" else None)
@@ -311,13 +312,13 @@ def test_a_curator_has_a_name(database: Database, tenant: uuid.UUID, owner: Any)
         pytest.raises(InvalidInput, match="actor"),
         database.tenant_transaction(tenant) as cursor,
     ):
-        grimoire.promote(cursor, tenant, item, actor=" ")
+        curation.promote(cursor, tenant, item, actor=" ")
 
     with (
         pytest.raises(HeuristicNotFound),
         database.tenant_transaction(tenant) as cursor,
     ):
-        grimoire.promote(cursor, tenant, uuid.uuid4(), actor="curator")
+        curation.promote(cursor, tenant, uuid.uuid4(), actor="curator")
 
 
 def direction(*parts: float) -> str:
@@ -345,8 +346,8 @@ def test_a_search_finds_live_rows_of_its_tenant_domain_and_model_only(
             insert_heuristic(owner, tenant, state=state)
 
     with database.tenant_transaction(tenant) as cursor:
-        found = grimoire.nearest(cursor, tenant, "general", MODEL, QUERY)
-        wider = grimoire.nearest(
+        found = search.nearest(cursor, tenant, "general", MODEL, QUERY)
+        wider = search.nearest(
             cursor, tenant, "general", MODEL, QUERY, states=("active", "quarantined"), limit=10
         )
 
@@ -361,11 +362,11 @@ def test_a_model_without_a_threshold_is_a_configuration_error(
     database: Database, tenant: uuid.UUID
 ) -> None:
     with database.tenant_transaction(tenant) as cursor:
-        assert grimoire.floor_of(cursor, MODEL) == pytest.approx(0.5)
+        assert search.floor_of(cursor, MODEL) == pytest.approx(0.5)
         with pytest.raises(ConfigurationError, match="no-such-model has no threshold"):
-            grimoire.floor_of(cursor, "no-such-model")
-        grimoire.register_model(cursor, "no-such-model", 8, 0.4, "a test")
-        assert grimoire.floor_of(cursor, "no-such-model") == pytest.approx(0.4)
+            search.floor_of(cursor, "no-such-model")
+        search.register_model(cursor, "no-such-model", 8, 0.4, "a test")
+        assert search.floor_of(cursor, "no-such-model") == pytest.approx(0.4)
 
 
 def test_statistics_count_over_all_tenants(
@@ -379,9 +380,9 @@ def test_statistics_count_over_all_tenants(
     insert_heuristic(owner, OTHER, content_sha256=b"same")
     use(owner, tenant, session_id, used, cited=[True])
     with database.tenant_transaction(tenant) as cursor:
-        grimoire.credit(cursor, tenant, session_id, 1.0)
+        credit.credit_session(cursor, tenant, session_id, 1.0)
 
-    by_domain, duplicates, brier = grimoire_upkeep.statistics(database)
+    by_domain, duplicates, brier = upkeep.statistics(database)
 
     (row,) = by_domain
     assert (row["active"], row["quarantined"], row["never_used"]) == (3, 1, 2)

@@ -11,7 +11,8 @@ import psycopg2.extras
 import pytest
 from psycopg2 import sql
 
-from radiant_dagster.adapters import approvals, dispatch, grimoire, sessions, tenants
+from radiant_dagster.adapters import approvals, dispatch, sessions, tenants
+from radiant_dagster.adapters.grimoire import curation, reading
 from radiant_dagster.adapters.migrations import LOGIN_ROLES, REVIEW_LOGIN_ROLES
 from radiant_dagster.adapters.postgres import ENTER_TENANT, Database, location
 from radiant_dagster.domain.approvals import Vote, payload_hash
@@ -628,15 +629,15 @@ def test_another_tenants_id_answers_exactly_like_an_unknown_one(
         ),
         "heuristic": (
             "knowledge_heuristics",
-            lambda i: inside(lambda c: grimoire.get_heuristic(c, own, i)),
+            lambda i: inside(lambda c: reading.get_heuristic(c, own, i)),
         ),
         "promote": (
             "knowledge_heuristics",
-            lambda i: inside(lambda c: grimoire.promote(c, own, i, actor="x")),
+            lambda i: inside(lambda c: curation.promote(c, own, i, actor="x")),
         ),
         "retire": (
             "knowledge_heuristics",
-            lambda i: inside(lambda c: grimoire.retire(c, own, i, actor="x")),
+            lambda i: inside(lambda c: curation.retire(c, own, i, actor="x")),
         ),
     }
     for name, (table, call) in calls.items():

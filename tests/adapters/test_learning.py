@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from radiant_dagster.adapters import grimoire, sessions
+from radiant_dagster.adapters import sessions
 from radiant_dagster.adapters.cato import EmbeddedCato
 from radiant_dagster.adapters.embeddings import (
     EmbeddingModel,
@@ -15,6 +15,7 @@ from radiant_dagster.adapters.embeddings import (
     MiniLmEmbeddings,
     build_embeddings,
 )
+from radiant_dagster.adapters.grimoire import reading, store
 from radiant_dagster.adapters.librarian import Librarian, Outcome
 from radiant_dagster.adapters.llm import LlmClient
 from radiant_dagster.adapters.llm_transports import build_llm
@@ -243,7 +244,7 @@ def test_the_librarian_stores_a_lesson_once(
     again = review(database, llm, settings, tenant, session_id)
 
     with database.tenant_transaction(tenant) as cursor:
-        (stored,) = grimoire.list_heuristics(cursor, tenant, domain=None, state=None, limit=9)
+        (stored,) = reading.list_heuristics(cursor, tenant, domain=None, state=None, limit=9)
     assert (first.decision, again.decision, again.repeated) == ("stored", "stored", True)
     assert stored["id"] == first.heuristic_id
     assert stored["state"] == "quarantined"
@@ -276,8 +277,8 @@ def test_a_refused_lesson_is_recorded_by_its_code_and_paid_for(
     outcome = review(database, llm, settings, tenant, session_id)
 
     with database.tenant_transaction(tenant) as cursor:
-        stored = grimoire.list_heuristics(cursor, tenant, domain=None, state=None, limit=9)
-        recorded = grimoire.librarian_of_session(cursor, tenant, session_id)
+        stored = reading.list_heuristics(cursor, tenant, domain=None, state=None, limit=9)
+        recorded = store.librarian_of_session(cursor, tenant, session_id)
     assert stored == []
     assert recorded == {"decision": "refused", "reason": code, "heuristic_id": None}
     assert len(models.paid) == len(replies)

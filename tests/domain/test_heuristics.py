@@ -8,24 +8,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radiant_dagster.domain.heuristics import (
+from radiant_dagster.domain.extraction import (
+    SOURCE_PROMPT_CHARACTERS,
+    SOURCE_RESPONSE_CHARACTERS,
+    copies_run_of_words,
+    librarian_messages,
+    parse_extraction,
+)
+from radiant_dagster.domain.heuristics import content_sha256
+from radiant_dagster.domain.phi import TYPES
+from radiant_dagster.domain.posterior import expires_at, reward, similarity_of_texts
+from radiant_dagster.domain.selection import (
     BLOCK_TOKENS,
     MAX_AVOID,
     MAX_DO,
-    SOURCE_PROMPT_CHARACTERS,
-    SOURCE_RESPONSE_CHARACTERS,
     Candidate,
-    content_sha256,
-    copies_run_of_words,
     cosine,
-    expires_at,
-    librarian_messages,
-    parse_extraction,
-    reward,
     select,
-    similarity_of_texts,
 )
-from radiant_dagster.domain.phi import TYPES
 from radiant_dagster.errors import InvalidHeuristic
 
 PROMPT = "How should a small clinic keep vaccines cold when the power fails for a whole night?"

@@ -7,7 +7,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from radiant_dagster.adapters import approvals, grimoire, sessions
+from radiant_dagster.adapters import approvals, sessions
+from radiant_dagster.adapters.grimoire import credit, curation, reading
 from radiant_dagster.adapters.submission import prepare, store_session
 from radiant_dagster.definitions import defs
 from radiant_dagster.domain.approvals import Vote, payload_hash
@@ -129,7 +130,7 @@ def test_a_rejected_draft_is_never_released(world: World, instance: dg.DagsterIn
     assert row["answered_at"] is None
     with world.database.tenant_transaction(world.tenant) as cursor:
         assert (
-            grimoire.list_heuristics(cursor, world.tenant, domain=None, state=None, limit=10) == []
+            reading.list_heuristics(cursor, world.tenant, domain=None, state=None, limit=10) == []
         )
 
 
@@ -197,7 +198,7 @@ def test_the_learned_heuristic_is_quarantined_then_offered_once_promoted(
     first = submit(world)
     think(world, first, instance)
     with world.database.tenant_transaction(world.tenant) as cursor:
-        (learned,) = grimoire.list_heuristics(
+        (learned,) = reading.list_heuristics(
             cursor, world.tenant, domain="general", state=None, limit=10
         )
         assert learned["state"] == "quarantined"
@@ -208,7 +209,7 @@ def test_the_learned_heuristic_is_quarantined_then_offered_once_promoted(
     assert session(world, before)["heuristics"] == []
 
     with world.database.tenant_transaction(world.tenant) as cursor:
-        grimoire.promote(cursor, world.tenant, learned["id"], actor="curator")
+        curation.promote(cursor, world.tenant, learned["id"], actor="curator")
     after = submit(world, prompt=close)
     think(world, after, instance)
 
@@ -226,18 +227,18 @@ def test_a_cited_heuristic_gains_confidence_from_an_approval_once(
 ) -> None:
     think(world, submit(world), instance)
     with world.database.tenant_transaction(world.tenant) as cursor:
-        (learned,) = grimoire.list_heuristics(
+        (learned,) = reading.list_heuristics(
             cursor, world.tenant, domain="general", state=None, limit=10
         )
-        grimoire.promote(cursor, world.tenant, learned["id"], actor="curator")
+        curation.promote(cursor, world.tenant, learned["id"], actor="curator")
     think(world, submit(world, require_approval=True), instance)
     approval_id = decide(world, "approved")
 
     conclude(world, approval_id, instance)
 
     with world.database.tenant_transaction(world.tenant) as cursor:
-        row = grimoire.get_heuristic(cursor, world.tenant, learned["id"])
-        again = grimoire.credit(cursor, world.tenant, row["source_execution_id"], 1.0)
+        row = reading.get_heuristic(cursor, world.tenant, learned["id"])
+        again = credit.credit_session(cursor, world.tenant, row["source_execution_id"], 1.0)
     assert row["confidence"] > 0.5
     assert row["success_count"] == 1
     assert again == 0

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from radiant_dagster.adapters.grimoire import list_heuristics
+from radiant_dagster.adapters.grimoire.reading import list_heuristics
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.tenants import list_tenants
 from radiant_dagster.domain.phi import Detector, has_identifiers

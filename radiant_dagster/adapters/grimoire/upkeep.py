@@ -4,7 +4,7 @@ from typing import Any
 
 from radiant_dagster.adapters import audit
 from radiant_dagster.adapters.postgres import Database
-from radiant_dagster.domain.heuristics import MIN_CONFIDENCE
+from radiant_dagster.domain.posterior import MIN_CONFIDENCE
 
 EXPIRE = """
     update radiant.knowledge_heuristics set state = 'expired', updated_at = clock_timestamp()

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from uuid import UUID
 
-from radiant_dagster.adapters import grimoire, tenants
+from radiant_dagster.adapters import tenants
+from radiant_dagster.adapters.grimoire import search
 from radiant_dagster.adapters.postgres import Database
-from radiant_dagster.domain.heuristics import Offered, select
+from radiant_dagster.domain.selection import Offered, select
 
 
 def look_up(
@@ -26,11 +27,11 @@ def look_up(
     """
     with database.tenant_transaction(tenant_id) as cursor:
         policy = tenants.domain_policies(cursor, tenant_id)[domain]
-        anything = grimoire.has_active(cursor, tenant_id, domain)
+        anything = search.has_active(cursor, tenant_id, domain)
     if not anything:
         return ()
     model_id, vector = embed(text)
     with database.tenant_transaction(tenant_id) as cursor:
-        floor = grimoire.floor_of(cursor, model_id) + policy.similarity_floor_raise
-        candidates = grimoire.nearest(cursor, tenant_id, domain, model_id, vector)
+        floor = search.floor_of(cursor, model_id) + policy.similarity_floor_raise
+        candidates = search.nearest(cursor, tenant_id, domain, model_id, vector)
     return select(candidates, floor=min(floor, 1.0))

@@ -1,0 +1,1 @@
+"""The Grimoire in Postgres: search, keep, credit, curate, maintain."""

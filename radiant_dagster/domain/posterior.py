@@ -1,0 +1,40 @@
+"""How far a heuristic is trusted: a Beta posterior that outcomes move, and what follows from it."""
+
+from datetime import datetime, timedelta
+
+EXPIRY_DAYS = 90  # the source design's HEURISTIC_EXPIRY_DAYS
+MIN_CONFIDENCE = 0.3  # the source design's MIN_CONFIDENCE_THRESHOLD
+
+
+def expires_at(now: datetime, confidence: float) -> datetime:
+    """Return when a heuristic lapses: 90 days, a third to twice that by confidence."""
+    return now + timedelta(days=EXPIRY_DAYS) * min(2.0, max(0.33, 2 * confidence))
+
+
+def reward(verdict: str | None, draft: str, final: str | None) -> float | None:
+    """Return what a session's outcome is worth to the heuristics its agents cited.
+
+    Args:
+        verdict: The standing decision; None where nobody reviewed the answer.
+        draft: The text under review.
+        final: The text that was released.
+
+    Returns:
+        1 approved, 0 rejected, 0.2 to 0.8 modified by how much stayed, None where no human
+        outcome exists (not reviewed, expired).
+    """
+    if verdict == "approved":
+        return 1.0
+    if verdict == "rejected":
+        return 0.0
+    if verdict == "modified":
+        return min(0.8, max(0.2, similarity_of_texts(draft, final or "")))
+    return None
+
+
+def similarity_of_texts(a: str, b: str) -> float:
+    """Return 1 minus the normalised edit distance over words, 0 to 1."""
+    # Words, not characters: linear-ish time on long answers and closer to what a reader changed.
+    import difflib
+
+    return difflib.SequenceMatcher(None, a.split(), b.split(), autojunk=False).ratio()
