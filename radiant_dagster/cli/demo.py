@@ -17,9 +17,9 @@ import click
 from rich.console import Console
 from rich.rule import Rule
 
-from radiant_dagster.adapters import approvals, tenants
+from radiant_dagster.adapters import approvals, feedback, tenants
 from radiant_dagster.adapters.continuation import launch_soon
-from radiant_dagster.adapters.grimoire import curation
+from radiant_dagster.adapters.grimoire import curation, reading
 from radiant_dagster.adapters.intake import Question
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings, default_home
@@ -117,6 +117,7 @@ def _three_sessions(console: Console, client: Client) -> tuple[int, list[str]]:
 
     if not third["session"]["heuristics"]:
         raise click.ClickException("The learned heuristic was not offered to the third session.")
+    _judge(console, client, third["session"]["id"], first["learned"]["id"])
     unexpected = [
         v["session"]["status"] for v in (first, third) if v["session"]["status"] != "completed"
     ]
@@ -222,6 +223,23 @@ def _show_heuristic_at_work(console: Console, view: Mapping[str, Any]) -> None:
                 f"When {item['trigger_pattern']}\nThen {item['action_template']}",
             )
         )
+
+
+def _judge(console: Console, client: Client, session_id: UUID, heuristic_id: UUID) -> None:
+    """Say that an answer was good, and show what that does to the heuristic it cites."""
+    with client.database.tenant_transaction(client.tenant_id) as cursor:
+        before = reading.get_heuristic(cursor, client.tenant_id, heuristic_id)["confidence"]
+        feedback.give(cursor, client.tenant_id, session_id, actor=REVIEWER, verdict="good")
+        after = reading.get_heuristic(cursor, client.tenant_id, heuristic_id)["confidence"]
+    console.print(
+        plain(
+            f"{REVIEWER} says that the answer was good (`radiant feedback`). The heuristic that it "
+            f"cites had a confidence of {before:.2f} and now has {after:.2f}; a bad answer would "
+            "have lowered it. Only outcomes move it."
+        )
+    )
+    if not after > before:
+        raise click.ClickException("The cited heuristic was not credited.")
 
 
 if __name__ == "__main__":
