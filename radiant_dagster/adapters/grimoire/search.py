@@ -228,7 +228,7 @@ def _candidate(row: Any, tokens: Sequence[str]) -> Candidate:
         action_template=action,
         similarity=float(row["similarity"]),
         confidence=float(row["confidence"]),
-        embedding=_vector(row["embedding"]),
+        embedding=vector_of(row["embedding"]),
         unchanged=approved is not None
         and bytes(approved) == exact_sha256(row["polarity"], trigger, action),
         tokens=len(held.intersection(tokens)) / len(tokens) if tokens else 0.0,
@@ -240,7 +240,8 @@ def halfvec(vector: Sequence[float]) -> str:
     return HalfVector(list(vector)).to_text()
 
 
-def _vector(value: Any) -> tuple[float, ...]:
+def vector_of(value: Any) -> tuple[float, ...]:
+    """Return a halfvec column's value as numbers."""
     # A pool that opened its connection before the extension existed reads vectors as text.
     half = HalfVector.from_text(value) if isinstance(value, str) else value
     return tuple(np.asarray(half.to_list(), dtype=float).tolist())
