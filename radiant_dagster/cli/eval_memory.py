@@ -15,7 +15,8 @@ import click
 import numpy as np
 from rich.table import Table
 
-from radiant_dagster.adapters.embeddings import BATCH, build_embeddings
+from radiant_dagster.adapters.embeddings import BATCH, MINILM_SETTING, build_embeddings
+from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.cli.common import emit_json, example, json_option, load_settings, make_console
 from radiant_dagster.cli.labelled import OUT_OF_SCOPE, Labelled, read_labelled
 from radiant_dagster.domain.calibration import Observation, Quality, choose_floor, quality
@@ -64,11 +65,13 @@ def eval_memory(folder: Path, merge_at: float, link_at: float, as_json: bool) ->
         raise InvalidInput(
             "DIR", f"{folder} holds no NAME{POOL}", "Name a folder with labelled data."
         )
-    outside = [load(path) for path in sorted(folder.glob(OUT))]
+    # What is measured is the ranking; the model that needs no network stands for all of them.
+    settings = load_settings().model_copy(update={"embedding_model": MINILM_SETTING})
+    outside = [load(path, settings) for path in sorted(folder.glob(OUT))]
     report = {
         name: measure(
-            load(folder / f"{name}{POOL}"),
-            load(folder / f"{name}{QUESTIONS}"),
+            load(folder / f"{name}{POOL}", settings),
+            load(folder / f"{name}{QUESTIONS}", settings),
             outside,
             bands={"merge": merge_at, "link": link_at},
         )
@@ -81,16 +84,16 @@ def eval_memory(folder: Path, merge_at: float, link_at: float, as_json: bool) ->
         _print(name, found)
 
 
-def load(path: Path) -> Texts:
-    """Read labelled texts with their vectors; embeds them on this machine where none are given.
+def load(path: Path, settings: Settings) -> Texts:
+    """Read labelled texts with their vectors; embeds them where none are given for the model.
 
     Raises:
         InvalidInput: A file is broken, or the vectors are not as many as the lines.
     """
     items = read_labelled(path)
     stored = path.with_suffix(".minilm.f16.npy")
-    if not stored.is_file():
-        model = build_embeddings(load_settings())
+    if settings.embedding_model != MINILM_SETTING or not stored.is_file():
+        model = build_embeddings(settings)
         texts = [item.text for item in items]
         rows = [model.embed(texts[n : n + BATCH]) for n in range(0, len(texts), BATCH)]
         return Texts(items, np.asarray([row for batch in rows for row in batch]))

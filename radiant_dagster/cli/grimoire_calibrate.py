@@ -37,7 +37,8 @@ def calibrate(pool: Path | None, questions: Path | None, apply_: bool, as_json: 
     """Choose the similarity floor of the embedding model.
 
     Without files: from this installation's own outcomes over all tenants. With both files: from
-    labelled texts, embedded on this machine. Shows what would be written; --apply writes it.
+    labelled texts, which the configured model embeds. Shows what would be written; --apply writes
+    it.
     """
     if (pool is None) != (questions is None):
         missing = "pool" if pool is None else "questions"
@@ -51,7 +52,7 @@ def calibrate(pool: Path | None, questions: Path | None, apply_: bool, as_json: 
             from radiant_dagster.adapters.embeddings import build_embeddings
             from radiant_dagster.cli.eval_memory import load, observe_all
 
-            seen = observe_all(load(pool), load(questions))
+            seen = observe_all(load(pool, settings), load(questions, settings))
             model_id = build_embeddings(settings).model_id
             found = (calibrate_from_labels(database, model_id, seen, now=now, apply=apply_),)
     if as_json:

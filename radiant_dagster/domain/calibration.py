@@ -97,7 +97,7 @@ def choose_floor(
         None where no floor is precise enough.
     """
     first, last = round(least / STEP), round(most / STEP)
-    measured = (quality(observations, step * STEP) for step in range(first, last + 1))
+    measured = (quality(observations, round(step * STEP, 2)) for step in range(first, last + 1))
     precise = [item for item in measured if (item.precision or 0.0) >= LEAST_PRECISION]
     return max(precise, key=lambda item: (item.f1, item.floor), default=None)
 

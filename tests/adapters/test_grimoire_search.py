@@ -220,3 +220,22 @@ def test_the_size_decides_whether_the_index_is_asked_and_never_the_planner(
     with database.tenant_transaction(tenant) as cursor:
         near = search.nearest(cursor, tenant, "general", SMALL_MODEL, query, how=how)
     assert len(near) == search.CANDIDATES
+
+
+def test_a_model_that_is_crowded_and_lacks_its_index_is_noticed(
+    database: Database, tenant: uuid.UUID, owner: Any
+) -> None:
+    with database.tenant_transaction(tenant) as cursor:
+        search.register_model(cursor, SMALL_MODEL, DIMENSIONS, 0.5, "a test")
+        search.register_model(cursor, "too-long", 8_000, 0.5, "a test")
+    copy_rows(owner, tenant, "general", clustered(np.random.default_rng(2), 5))
+
+    with database.system_transaction("radiant_maintenance") as cursor:
+        missing = vector_index.without_index(cursor)
+        above, at = (vector_index.crowded(cursor, SMALL_MODEL, n) for n in (4, 5))
+    vector_index.create_missing(owner)
+
+    assert missing == {SMALL_MODEL: DIMENSIONS}
+    assert (above, at) == (1, 0)
+    assert vector_index.without_index(owner) == {}
+    assert vector_index.create_missing(owner) == []

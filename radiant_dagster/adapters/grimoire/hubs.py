@@ -8,7 +8,7 @@ from radiant_dagster.domain.hubness import hub_positions
 
 MOST_ROWS = 10_000  # the newest; a planted row is among them when it is planted
 TRIGGERS = """
-    select id, embedding from radiant.knowledge_heuristics
+    select id, halfvec_send(embedding) as embedding from radiant.knowledge_heuristics
     where tenant_id = %s and domain = %s and embedding_model = %s and state = 'active'
     order by created_at desc, id limit %s
 """

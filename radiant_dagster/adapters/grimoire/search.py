@@ -38,7 +38,8 @@ REGISTER_MODEL = """
 # The floor is applied after the rerank, outside of the LIMIT. The tenant is a literal as well as a
 # policy, so that the planner uses this tenant's statistics.
 NEAREST = """
-    select id, polarity, trigger_pattern, action_template, approved_sha256, confidence, embedding,
+    select id, polarity, trigger_pattern, action_template, approved_sha256, confidence,
+           halfvec_send(embedding) as embedding,
            1 - (embedding <=> %(query)s::halfvec) as similarity
     from radiant.knowledge_heuristics
     where tenant_id = %(tenant)s and domain = %(domain)s and embedding_model = %(model)s
@@ -48,7 +49,8 @@ NEAREST = """
 """
 # Letter by letter what the index is on, or the planner cannot use it.
 NEAREST_BY_INDEX = """
-    select id, polarity, trigger_pattern, action_template, approved_sha256, confidence, embedding,
+    select id, polarity, trigger_pattern, action_template, approved_sha256, confidence,
+           halfvec_send(embedding) as embedding,
            1 - (embedding <=> %(query)s::halfvec) as similarity
     from radiant.knowledge_heuristics
     where tenant_id = %(tenant)s and domain = %(domain)s and embedding_model = %(model)s
@@ -56,7 +58,8 @@ NEAREST_BY_INDEX = """
     order by embedding::halfvec({0}) <=> %(query)s::halfvec({0}) limit %(limit)s
 """
 HOLDING_TOKENS = """
-    select id, polarity, trigger_pattern, action_template, approved_sha256, confidence, embedding,
+    select id, polarity, trigger_pattern, action_template, approved_sha256, confidence,
+           halfvec_send(embedding) as embedding,
            1 - (embedding <=> %(query)s::halfvec) as similarity
     from radiant.knowledge_heuristics
     where tenant_id = %(tenant)s and domain = %(domain)s and embedding_model = %(model)s
@@ -240,8 +243,6 @@ def halfvec(vector: Sequence[float]) -> str:
     return HalfVector(list(vector)).to_text()
 
 
-def vector_of(value: Any) -> tuple[float, ...]:
-    """Return a halfvec column's value as numbers."""
-    # A pool that opened its connection before the extension existed reads vectors as text.
-    half = HalfVector.from_text(value) if isinstance(value, str) else value
-    return tuple(np.asarray(half.to_list(), dtype=float).tolist())
+def vector_of(sent: bytes) -> tuple[float, ...]:
+    """Return what halfvec_send gave as numbers; reading it as text takes ten times as long."""
+    return tuple(np.frombuffer(sent, dtype=">f2", offset=4).astype(float).tolist())
