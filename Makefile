@@ -35,7 +35,7 @@ check: $(VENV)/.dev ## Format, lint, types, import contracts, Dagster definition
 format: $(VENV)/.dev ## Rewrite the code as `check` wants it
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-bench: $(VENV)/.dev ## Measure; ONLY=session,approve,governor,faults,decide_under_load runs a part; prints JSON lines
+bench: $(VENV)/.dev ## Measure; ONLY=session,approve,governor,consult,faults,decide_under_load runs a part; prints JSON lines
 	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
 
 api-docs: $(VENV)/.runtime ## Write the API's reference into docs/ anew

@@ -1,7 +1,7 @@
 """Runs the benchmarks on servers of their own and prints one JSON object a line.
 
-    python -m benchmarks [--only session,approve,governor,faults,decide_under_load] [--rounds N]
-                         [--sessions N] [--requests N]
+    python -m benchmarks [--only session,approve,governor,consult,faults,decide_under_load]
+                         [--rounds N] [--sessions N] [--requests N] [--rows N]
 
 Compare figures of one run only: absolute times belong to the machine and its load that day, so
 each round also measures the same work in plain asyncio, which has no orchestration at all.
@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.approve import approve_part
+from benchmarks.consult import consult_part
 from benchmarks.decide_under_load import decide_under_load_part
 from benchmarks.faults import faults_part
 from benchmarks.governor import governor_part
@@ -25,7 +26,7 @@ from benchmarks.suite import PARTS as SUITE
 from benchmarks.suite import Line
 
 PARTS = {**SUITE, "approve": approve_part}
-ALL = (*PARTS, "governor", "faults", "decide_under_load")
+ALL = (*PARTS, "governor", "consult", "faults", "decide_under_load")
 
 
 def main() -> None:
@@ -35,6 +36,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="Rounds of the session part")
     parser.add_argument("--sessions", type=int, default=1000, help="Sessions of the faults part")
     parser.add_argument("--requests", type=int, default=500, help="Of the part decide_under_load")
+    parser.add_argument("--rows", type=int, default=300_000, help="Of the part consult")
     options = parser.parse_args()
     wanted = [name for name in options.only.split(",") if name]
     unknown = sorted(set(wanted) - set(ALL))
@@ -54,6 +56,8 @@ def main() -> None:
 def _run(wanted: list[str], folder: Path, options: argparse.Namespace) -> Iterator[Line]:
     if "governor" in wanted:  # needs a database only
         yield from governor_part(folder / "governor")
+    if "consult" in wanted:  # a database only
+        yield from consult_part(folder / "consult", options.rows)
     if "faults" in wanted:  # a model server of its own, that fails
         yield from faults_part(folder / "faults", options.sessions)
     if "decide_under_load" in wanted:  # processes are killed in its stack

@@ -9,7 +9,7 @@ from radiant_dagster.assets import grimoire as grimoire_assets
 from radiant_dagster.assets import spend as spend_assets
 from radiant_dagster.engine.executor import threaded_executor
 from radiant_dagster.engine.io_manager import id_only_io_manager
-from radiant_dagster.jobs import build_think_tank, synthesis_and_librarian
+from radiant_dagster.jobs import build_think_tank, grimoire_calibrate, synthesis_and_librarian
 from radiant_dagster.resources import build_resources
 from radiant_dagster.schedules import (
     grimoire_maintenance,
@@ -44,6 +44,7 @@ def build_definitions(*, inline_prompts: bool) -> dg.Definitions:
             build_think_tank(inline_prompts=inline_prompts),
             synthesis_and_librarian,
             grimoire_maintenance,
+            grimoire_calibrate,
             spend_report,
         ],
         schedules=[grimoire_maintenance_schedule, spend_report_schedule],

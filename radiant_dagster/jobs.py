@@ -12,6 +12,7 @@ import dagster as dg
 
 from radiant_dagster.engine.executor import threaded_executor
 from radiant_dagster.ops.approval import claim_decision, gate, request_approval
+from radiant_dagster.ops.calibration import calibrate_floors
 from radiant_dagster.ops.consult import consult_grimoire, open_inline_session, open_session
 from radiant_dagster.ops.librarian import close_session, librarian_review
 from radiant_dagster.ops.swarm import fan_out, gather_answers, plan_agents, run_agent
@@ -81,3 +82,14 @@ def build_think_tank(*, inline_prompts: bool) -> dg.JobDefinition:
 def synthesis_and_librarian() -> None:
     """Carry out a decision."""
     conclude(claim_decision())
+
+
+@dg.job(
+    description="Measures how alike a question has to be to a heuristic, for every embedding "
+    "model, from outcomes over all tenants. Shows the floors; writes them with `apply: true`. The "
+    "same as `radiant grimoire calibrate`. Safe to run at any time.",
+    executor_def=threaded_executor,
+)
+def grimoire_calibrate() -> None:
+    """Measure the similarity floors."""
+    calibrate_floors()

@@ -4,6 +4,7 @@ Forward only. Files are recorded by name, one transaction each, under an advisor
 `radiant db migrate` at once do the work once. A released file is never edited.
 """
 
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.resources import files
@@ -13,6 +14,7 @@ import psycopg2
 from psycopg2 import sql
 
 from radiant_dagster.adapters.postgres import connect, location
+from radiant_dagster.adapters.vector_index import create_missing
 from radiant_dagster.errors import ConfigurationError, DatabaseUnavailable
 
 ROLES = (
@@ -40,7 +42,10 @@ REVIEW_LOGIN_ROLES = (
 )
 MIN_POSTGRES = 150000
 MIN_PGVECTOR = (0, 8)
-LOCK = "select pg_advisory_lock(hashtext('radiant migrations'))"
+# Asked again and again, not waited for: a waiting statement holds a snapshot, which the one who
+# creates an index concurrently would wait for in turn.
+LOCK = "select pg_try_advisory_lock(hashtext('radiant migrations')) as held"
+LOCK_POLL_SECONDS = 0.1
 UNLOCK = "select pg_advisory_unlock(hashtext('radiant migrations'))"
 PGVECTOR = "select default_version as version from pg_available_extensions where name = 'vector'"
 INSTALLED_PGVECTOR = "select extversion as version from pg_extension where extname = 'vector'"
@@ -59,7 +64,7 @@ def migration_names() -> tuple[str, ...]:
 
 
 def migrate(owner_url: str, *, logins: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """Create missing roles, grant them, and apply missing migrations.
+    """Create missing roles, grant them, apply missing migrations, create missing vector indexes.
 
     Args:
         owner_url: Login that may create roles and schemas in the database.
@@ -77,10 +82,12 @@ def migrate(owner_url: str, *, logins: Mapping[str, tuple[str, ...]]) -> list[st
     try:
         with connection.cursor() as cursor:
             _require_versions(cursor, connection.server_version)
-            cursor.execute(LOCK)
+            _lock(cursor)
             try:
                 _create_roles(cursor, logins)
-                return _apply(cursor)
+                done = _apply(cursor)
+                create_missing(cursor)
+                return done
             finally:
                 cursor.execute("reset role")
                 cursor.execute(UNLOCK)
@@ -164,6 +171,13 @@ def _require_versions(cursor: "psycopg2.extensions.cursor", server_version: int)
         "the server has no pgvector",
         "Install the pgvector 0.8 extension on the server, then run `radiant db migrate`.",
     )
+
+
+def _lock(cursor: Any) -> None:
+    cursor.execute(LOCK)
+    while not cursor.fetchone()["held"]:
+        time.sleep(LOCK_POLL_SECONDS)
+        cursor.execute(LOCK)
 
 
 def _create_roles(

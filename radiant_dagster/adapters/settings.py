@@ -155,6 +155,19 @@ class Settings(ServerSettings):
         description="minilm-int8 runs offline on this machine; any other name goes through "
         "LiteLLM, for instance text-embedding-3-small.",
     )
+    grimoire_exact_rows: int = Field(
+        5_000,
+        ge=0,
+        validation_alias=AliasChoices("RADIANT_GRIMOIRE_EXACT_ROWS", "grimoire_exact_rows"),
+        description="Active heuristics of one tenant and domain up to which every one is compared; "
+        "above, the vector index is asked.",
+    )
+    grimoire_rescue: bool = Field(
+        False,
+        validation_alias=AliasChoices("RADIANT_GRIMOIRE_RESCUE", "grimoire_rescue"),
+        description="Also find heuristics by exact tokens of the question that hold digits or "
+        "hyphens (codes, drug names, statute numbers), where their meaning alone is too far off.",
+    )
     cato_service_url: str | None = Field(
         None,
         validation_alias=AliasChoices("CATO_SERVICE_URL", "cato_service_url"),

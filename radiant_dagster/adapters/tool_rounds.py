@@ -292,10 +292,11 @@ class AgentTools:
             meter.settle_now()
 
     def _search(self, query: str) -> tuple[FoundHeuristic, ...]:
-        found = look_up(self.database, self._embed, self.tenant_id, self.domain, query)
+        how = self.toolbox.search_options
+        found = look_up(self.database, self._embed, self.tenant_id, self.domain, query, how)
         return tuple(
             FoundHeuristic(
                 item.polarity, item.trigger_pattern, item.action_template, item.similarity
             )
-            for item in found
+            for item in found.offered
         )

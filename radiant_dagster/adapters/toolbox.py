@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from radiant_dagster.adapters import tools
 from radiant_dagster.adapters.embeddings import EmbeddingModel
+from radiant_dagster.adapters.grimoire.search import search_options
 from radiant_dagster.adapters.mcp_tools import McpServers
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.domain.swarm import storable
@@ -50,6 +51,7 @@ class Toolbox:
     ) -> None:
         self.rounds = settings.tool_rounds
         self.seconds = settings.tool_seconds
+        self.search_options = search_options(settings)
         self.embeddings = embeddings
         self._servers = McpServers(settings.mcp_server_urls)
         self._slots = threading.BoundedSemaphore(most_at_once)

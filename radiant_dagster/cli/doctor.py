@@ -10,7 +10,7 @@ from typing import Literal
 
 import click
 
-from radiant_dagster.adapters import health, tenants
+from radiant_dagster.adapters import health, tenants, vector_index
 from radiant_dagster.adapters.cato import build_cato
 from radiant_dagster.adapters.dagster_api import DagsterApi
 from radiant_dagster.adapters.embeddings import build_embeddings
@@ -109,6 +109,7 @@ def checks(settings: Settings | ConfigurationError) -> Iterator[tuple[str, Calla
     yield "Workers", lambda: check_workers(s)
     yield "Models", lambda: check_models(s)
     yield "Embedding model", lambda: check_embeddings(s)
+    yield "Vector index", lambda: check_vector_index(s)
     yield "Cato", lambda: check_cato(s)
 
 
@@ -313,6 +314,24 @@ def _floor(settings: Settings, model_id: str) -> str:
 def _floor_of(database: Database, model_id: str) -> float:
     with database.system_transaction("radiant_dispatch") as cursor:
         return search.floor_of(cursor, model_id)
+
+
+def check_vector_index(settings: Settings) -> str:
+    """Check that large tenants are searched by an index."""
+    with (
+        open_database(settings) as database,
+        database.system_transaction("radiant_maintenance") as cursor,
+    ):
+        rows = settings.grimoire_exact_rows
+        slow = [
+            m for m in vector_index.without_index(cursor) if vector_index.crowded(cursor, m, rows)
+        ]
+    if slow:
+        raise Noted(
+            f"{', '.join(slow)} has more than {rows} heuristics in one domain and no vector index: "
+            "every one is compared, which is right and slow. Run `radiant db migrate`."
+        )
+    return f"none is missing; asked above {rows} heuristics in one domain"
 
 
 def check_cato(settings: Settings) -> str:

@@ -23,6 +23,7 @@ from radiant_dagster.cli.common import (
     tenant_option,
     valid_text,
 )
+from radiant_dagster.cli.grimoire_calibrate import calibrate
 from radiant_dagster.cli.render import STYLES
 from radiant_dagster.domain.selection import Candidate
 from radiant_dagster.errors import InvalidInput
@@ -43,6 +44,9 @@ def grimoire() -> None:
     New ones are quarantined: no agent sees them before a curator promotes them or further reviewed
     sessions have vouched for them.
     """
+
+
+grimoire.add_command(calibrate)
 
 
 @grimoire.command(

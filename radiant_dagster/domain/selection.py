@@ -1,7 +1,9 @@
 """Which heuristics a prompt gets."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from operator import mul
 from uuid import UUID
 
 from radiant_dagster.domain.heuristics import Polarity
@@ -13,6 +15,10 @@ MAX_AVOID = 2
 BLOCK_TOKENS = 600  # of all offered heuristics together; a token is at least two characters
 CANDIDATES_PER_SLOT = 4
 MMR_LAMBDA = 0.7  # measured on CLINC150: hit@5 .961 -> .969
+TOKEN_WEIGHT = 0.2  # of exact tokens beside meaning: no significant change of nDCG on CLINC150
+# Codes, doses, drug names with a number, sections of a statute: what meaning alone blurs.
+EXACT_TOKEN = re.compile(r"[^\W_]+(?:[-./][^\W_]+)*")
+MOST_TOKENS = 16
 # Two heuristics that say one thing: their triggers this close and their actions this much alike.
 # Triggers alone do not tell: equal triggers with different advice are two lessons. 0.95 is where no
 # pair of CLINC150 or Banking77 joined different intents.
@@ -28,6 +34,8 @@ class Candidate:
         similarity: Cosine of prompt and trigger, -1 to 1.
         confidence: Posterior mean, 0 to 1.
         embedding: The trigger's vector, L2-normalised.
+        unchanged: Its text is, to the letter, what was let through.
+        tokens: Share of the prompt's exact tokens that it holds, 0 to 1.
     """
 
     id: UUID
@@ -37,6 +45,19 @@ class Candidate:
     similarity: float
     confidence: float
     embedding: Sequence[float]
+    unchanged: bool = True
+    tokens: float = 0.0
+
+    @property
+    def fit(self) -> float:
+        """Return the similarity, lifted where exact tokens are shared; never lowered."""
+        blend = (1 - TOKEN_WEIGHT) * self.similarity + TOKEN_WEIGHT * self.tokens
+        return max(self.similarity, blend) if self.tokens else self.similarity
+
+    @property
+    def relevance(self) -> float:
+        """Return fit x posterior mean; a lower bound instead of the mean was measured worse."""
+        return self.fit * self.confidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,44 +78,111 @@ class Offered:
         )
 
 
-def select(candidates: Sequence[Candidate], *, floor: float) -> tuple[Offered, ...]:
+def select(
+    candidates: Sequence[Candidate],
+    *,
+    floor: float,
+    rivals: Collection[frozenset[UUID]] = frozenset(),
+) -> tuple[Offered, ...]:
     """Choose what a prompt gets: at most 3 do and 2 avoid, within the token budget.
 
-    Relevance is similarity x posterior mean; maximal marginal relevance (Carbonell and Goldstein,
-    1998) with lambda 0.7 prefers what is different, and of near copies only the best is taken.
+    Relevance is similarity x posterior mean; maximal marginal relevance with lambda 0.7 prefers
+    what is different, and of near copies only the best is taken. A text that is not what was let
+    through is never taken.
 
     Args:
         candidates: Active heuristics of the tenant and domain, in any order.
         floor: Least similarity; belongs to the embedding model.
+        rivals: Pairs that wait for a curator's word; of each only the more relevant is taken.
 
     Returns:
         Numbered from 1 in the order of choice.
     """
-    pool = [item for item in candidates if item.similarity >= floor]
+    fit = [item for item in candidates if item.unchanged and item.fit >= floor]
     chosen: list[Candidate] = []
     room = {"do": MAX_DO, "avoid": MAX_AVOID}
     tokens = BLOCK_TOKENS
-    while pool:
-        best = max(pool, key=lambda item: (_marginal_relevance(item, chosen), str(item.id)))
-        pool.remove(best)
-        cost = (len(best.trigger_pattern) + len(best.action_template)) // 2
-        if room[best.polarity] == 0 or cost > tokens:
-            continue
-        if any(near_copies(best, other) for other in chosen):
-            continue
-        room[best.polarity] -= 1
+
+    def take(item: Candidate) -> bool:
+        nonlocal tokens
+        cost = (len(item.trigger_pattern) + len(item.action_template)) // 2
+        if room[item.polarity] == 0 or cost > tokens:
+            return False
+        if any(near_copies(item, other) for other in chosen):
+            return False
+        room[item.polarity] -= 1
         tokens -= cost
-        chosen.append(best)
+        chosen.append(item)
+        return True
+
+    by_marginal_relevance(_without_lesser_rivals(fit, rivals), most=MAX_DO + MAX_AVOID, take=take)
     return tuple(
         Offered(n, c.id, c.polarity, c.trigger_pattern, c.action_template, c.similarity)
         for n, c in enumerate(chosen, start=1)
     )
 
 
-def _marginal_relevance(item: Candidate, chosen: Sequence[Candidate]) -> float:
-    relevance = item.similarity * item.confidence
-    nearest = max((cosine(item.embedding, other.embedding) for other in chosen), default=0.0)
-    return MMR_LAMBDA * relevance - (1 - MMR_LAMBDA) * nearest
+def _without_lesser_rivals(
+    candidates: Sequence[Candidate], rivals: Collection[frozenset[UUID]]
+) -> list[Candidate]:
+    kept: list[Candidate] = []
+    for item in sorted(candidates, key=lambda c: (-c.relevance, str(c.id))):
+        if not any(frozenset((item.id, other.id)) in rivals for other in kept):
+            kept.append(item)
+    return kept
+
+
+def by_marginal_relevance(
+    candidates: Sequence[Candidate],
+    *,
+    most: int,
+    take: Callable[[Candidate], bool] = lambda _: True,
+) -> list[Candidate]:
+    """Order candidates by maximal marginal relevance (Carbonell and Goldstein, 1998).
+
+    Args:
+        candidates: In any order.
+        most: How many are wanted.
+        take: Told of each in turn; one that it declines does not repel those after it.
+
+    Returns:
+        What was taken, the most relevant first.
+    """
+    # 0.06 s to import, and only consulting needs it. One product instead of a hundred cosines.
+    import numpy as np
+
+    pool = sorted(candidates, key=lambda item: str(item.id))
+    if not pool:
+        return []
+    vectors = np.asarray([item.embedding for item in pool], dtype=float)
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+    alike = vectors @ vectors.T
+    relevance = np.asarray([item.relevance for item in pool])
+    nearest = np.zeros(len(pool))  # to what was taken
+    open_ = np.ones(len(pool), dtype=bool)
+    taken: list[Candidate] = []
+    while open_.any() and len(taken) < most:
+        scores = MMR_LAMBDA * relevance - (1 - MMR_LAMBDA) * nearest
+        # Of equal ones the greatest id: argmax finds the first of the reversed order.
+        scores = np.where(open_, scores, -np.inf)
+        best = len(pool) - 1 - int(np.argmax(scores[::-1]))
+        open_[best] = False
+        if take(pool[best]):
+            nearest = np.maximum(nearest, alike[best]) if taken else alike[best]
+            taken.append(pool[best])
+    return taken
+
+
+def exact_tokens(text: str) -> tuple[str, ...]:
+    """Return a text's words of three characters or more that hold a digit or a hyphen.
+
+    Returns:
+        At most 16, in lower case, without doubles, in their order.
+    """
+    words = (word.casefold() for word in EXACT_TOKEN.findall(text))
+    found = (w for w in words if len(w) > 2 and ("-" in w or any(c.isdigit() for c in w)))
+    return tuple(dict.fromkeys(found))[:MOST_TOKENS]
 
 
 def near_copies(a: Candidate, b: Candidate) -> bool:
@@ -108,6 +196,7 @@ def near_copies(a: Candidate, b: Candidate) -> bool:
 
 def cosine(a: Sequence[float], b: Sequence[float]) -> float:
     """Return the cosine similarity of two vectors of one length; 0 for a zero vector."""
-    dot = sum(x * y for x, y in zip(a, b, strict=True))
-    norm = (sum(x * x for x in a) * sum(y * y for y in b)) ** 0.5
-    return dot / norm if norm else 0.0
+    if len(a) != len(b):
+        raise ValueError("one vector is shorter than the other")
+    norm = (sum(map(mul, a, a)) * sum(map(mul, b, b))) ** 0.5
+    return sum(map(mul, a, b)) / norm if norm else 0.0

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from radiant_dagster.adapters import sessions
 from radiant_dagster.adapters.grimoire.lookup import look_up
+from radiant_dagster.adapters.grimoire.search import search_options
 from radiant_dagster.adapters.metering import Meter
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings
@@ -15,7 +16,7 @@ from radiant_dagster.adapters.submission import prepare, store_session
 from radiant_dagster.domain.governor import CONSULT_CALL
 from radiant_dagster.engine.steps import Ref, ids, ref_of, session_op
 from radiant_dagster.errors import InvalidInput
-from radiant_dagster.resources import DatabaseResource, EmbeddingsResource
+from radiant_dagster.resources import DatabaseResource, EmbeddingsResource, process_settings
 
 
 class OpenSessionConfig(dg.Config):
@@ -109,7 +110,8 @@ def open_inline_session(
 
 @session_op(
     description="Search the Grimoire for heuristics that fit the prompt: active ones of this "
-    "tenant and domain only. Reads, never writes. Shows how many were offered.",
+    "tenant and domain only. Reads, never writes. Shows how many were offered, and how many were "
+    "refused because their text is not the one that was let through.",
     tags={"radiant/phase": "prepare"},
 )
 def consult_grimoire(
@@ -131,9 +133,12 @@ def consult_grimoire(
         finally:  # a call that failed may be billed
             meter.settle_now()
 
-    offered = look_up(database.database, embed, tenant_id, row["domain"], row["prompt"])
-    if offered:
+    how = search_options(process_settings())
+    found = look_up(database.database, embed, tenant_id, row["domain"], row["prompt"], how)
+    if found.offered:
         with database.database.tenant_transaction(tenant_id) as cursor:
-            sessions.save_offered(cursor, tenant_id, session_id, offered)
-    context.add_output_metadata({"offered": len(offered)})
+            sessions.save_offered(cursor, tenant_id, session_id, found.offered)
+    context.add_output_metadata(
+        {"offered": len(found.offered), "refused_changed_text": found.refused_changed_text}
+    )
     return ref

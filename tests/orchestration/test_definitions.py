@@ -61,6 +61,7 @@ def test_the_definitions_load_and_every_job_is_executable() -> None:
         "think_tank",
         "synthesis_and_librarian",
         "grimoire_maintenance",
+        "grimoire_calibrate",
         "spend_report",
     } <= names
 
