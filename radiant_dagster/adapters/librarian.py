@@ -274,10 +274,17 @@ class Librarian:
             scrubbed = scrub_bundle(fields, self.detector).fields
         except Exception as error:  # noqa: BLE001 - any fault of a detector means: store nothing
             raise UnsafeContent("The source", (f"scrubber_{type(error).__name__}",)) from None
-        risk = self.cato.check_storage_safety("\n".join(scrubbed.values()), "session")
+        source = _Source(**scrubbed)
+        risk = self.cato.check_storage_safety(f"{source.prompt}\n{source.response}", "session")
         if risk.verdict != "safe":
             raise UnsafeContent("The source", tuple(risk.reasons))
-        return _Source(**scrubbed)
+        if source.guidance:
+            # A reviewer's words are orders by nature ("it must say who..."): doubts are no reason
+            # to drop them, and what is made of them is checked again. A blocked text stays out.
+            risk = self.cato.check_storage_safety(source.guidance, "session")
+            if risk.verdict == "blocked":
+                raise UnsafeContent("The guidance", tuple(risk.reasons))
+        return source
 
     def _extract(
         self,
