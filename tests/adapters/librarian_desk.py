@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from radiant_dagster.adapters import sessions
 from radiant_dagster.adapters.cato import EmbeddedCato
 from radiant_dagster.adapters.embeddings import MiniLmEmbeddings
 from radiant_dagster.adapters.librarian import Librarian, Outcome
@@ -140,7 +139,3 @@ class Desk:
         with self.database.tenant_transaction(self.tenant) as cursor:
             cursor.execute(statement)
             return [dict(row) for row in cursor.fetchall()]
-
-    def stored_session(self, session_id: uuid.UUID) -> dict[str, Any]:
-        with self.database.tenant_transaction(self.tenant) as cursor:
-            return sessions.get_session(cursor, self.tenant, session_id)
