@@ -128,10 +128,53 @@ def test_a_rejected_draft_is_never_released(world: World, instance: dg.DagsterIn
     assert row["status"] == "rejected"
     assert row["final_response"] is None
     assert row["answered_at"] is None
+
+
+def heuristics(world: World) -> list[dict[str, Any]]:
     with world.database.tenant_transaction(world.tenant) as cursor:
-        assert (
-            reading.list_heuristics(cursor, world.tenant, domain=None, state=None, limit=10) == []
+        return reading.list_heuristics(cursor, world.tenant, domain=None, state=None, limit=10)
+
+
+def librarian_decision(world: World, session_id: uuid.UUID) -> dict[str, Any]:
+    with world.database.tenant_transaction(world.tenant) as cursor:
+        cursor.execute(
+            "select decision, reason, reviewed, reward from radiant.librarian_decision"
+            " where session_id = %s",
+            (session_id,),
         )
+        return dict(cursor.fetchone() or {})
+
+
+def test_a_rejection_with_guidance_reaches_the_librarian_and_teaches_what_to_avoid(
+    world: World, instance: dg.DagsterInstance
+) -> None:
+    session_id = submit(world, require_approval=True)
+    think(world, session_id, instance)
+    approval_id = decide(world, "rejected", guidance="The dose of the generator is missing.")
+
+    conclude(world, approval_id, instance)
+
+    (learned,) = heuristics(world)
+    assert (learned["polarity"], learned["state"]) == ("avoid", "quarantined")
+    assert librarian_decision(world, session_id) == {
+        "decision": "stored",
+        "reason": "ok",
+        "reviewed": True,
+        "reward": 1.0,
+    }
+
+
+def test_an_approval_is_evidence_for_what_its_session_taught(
+    world: World, instance: dg.DagsterInstance
+) -> None:
+    for user in ("ann", "bob"):
+        session_id = submit(world, require_approval=True, user_id=user)
+        think(world, session_id, instance)
+        conclude(world, decide(world, "approved"), instance)
+
+    (learned,) = heuristics(world)
+    assert librarian_decision(world, session_id)["decision"] == "rederived"
+    assert learned["state"] == "active"
 
 
 def test_a_reviewers_text_replaces_the_draft(world: World, instance: dg.DagsterInstance) -> None:
