@@ -12,6 +12,11 @@ alter table radiant.knowledge_heuristics
     add column parents uuid[] not null default '{}';  -- heuristics its session's agents had cited
 -- Credit changes numbers only: room on the page keeps those updates off the indexes.
 alter table radiant.knowledge_heuristics set (fillfactor = 80);
+-- The owner is subject to row-level security as well; without this the updates below would touch no
+-- row at all. Forced again at the end.
+alter table radiant.knowledge_heuristics no force row level security;
+alter table radiant.heuristic_usage no force row level security;
+alter table radiant.domain_policy no force row level security;
 -- What a curator had promoted stays usable: the text as it stands counts as what was let through.
 update radiant.knowledge_heuristics
     set approved_sha256 = sha256(convert_to(
@@ -79,6 +84,9 @@ alter table radiant.embedding_model
 update radiant.domain_policy set auto_promote = false where name in ('medical', 'financial', 'legal');
 alter table radiant.domain_policy add constraint no_auto_promotion_where_it_hurts
     check (not auto_promote or name not in ('medical', 'financial', 'legal'));
+alter table radiant.knowledge_heuristics force row level security;
+alter table radiant.heuristic_usage force row level security;
+alter table radiant.domain_policy force row level security;
 
 do $$
 declare item text;
