@@ -35,8 +35,8 @@ check: $(VENV)/.dev ## Format, lint, types, import contracts, Dagster definition
 format: $(VENV)/.dev ## Rewrite the code as `check` wants it
 	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
-bench: $(VENV)/.dev ## Measure; ONLY=session,approve,governor,consult,faults,decide_under_load runs a part; prints JSON lines
-	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY))
+bench: $(VENV)/.dev ## Measure; ONLY=session,approve,governor,consult,faults,decide_under_load,learning runs a part; prints JSON lines
+	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(DATA),--data $(DATA))
 
 api-docs: $(VENV)/.runtime ## Write the API's reference into docs/ anew
 	$(BIN)/python -m radiant_dagster.mission_control.api_docs docs

@@ -38,6 +38,8 @@ def build_definitions(*, inline_prompts: bool) -> dg.Definitions:
             grimoire_assets.nothing_overdue,
             grimoire_assets.every_model_has_a_threshold,
             grimoire_assets.no_identifiers_left,
+            grimoire_assets.content_as_approved,
+            grimoire_assets.posterior_equals_usage,
             spend_assets.account_equals_ledger,
         ],
         jobs=[

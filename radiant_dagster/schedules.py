@@ -11,8 +11,9 @@ grimoire_maintenance = dg.define_asset_job(
     "grimoire_maintenance",
     # The asset and its checks.
     selection=dg.AssetSelection.assets(grimoire) | dg.AssetSelection.checks_for_assets(grimoire),
-    description="Expires, retires and deletes heuristics over all tenants, then checks the "
-    "Grimoire. Safe to run at any time, beside running sessions.",
+    description="Expires, retires and deletes heuristics over all tenants, embeds anew what a "
+    "replaced embedding model left, then checks the Grimoire. Safe to run at any time, beside "
+    "running sessions.",
 )
 
 grimoire_maintenance_schedule = dg.ScheduleDefinition(

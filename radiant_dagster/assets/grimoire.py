@@ -1,10 +1,20 @@
 """The Grimoire as Dagit shows it: one asset over all tenants, with counts and checks, no text."""
 
+from collections.abc import Mapping, Sequence
+
 import dagster as dg
 
-from radiant_dagster.adapters.grimoire import upkeep
-from radiant_dagster.adapters.grimoire.scan import heuristics_with_identifiers
-from radiant_dagster.resources import DatabaseResource, SafetyResource
+from radiant_dagster.adapters.embeddings import EmbeddingModel
+from radiant_dagster.adapters.grimoire import scan, upkeep
+from radiant_dagster.adapters.grimoire.figures import BINS, WEEKS, Figures, read_figures
+from radiant_dagster.adapters.grimoire.reembed import reembed_all
+from radiant_dagster.adapters.postgres import Database
+from radiant_dagster.assets.plots import DARK, LIGHT, MIDDLE, Bar, bars, cell, picture
+from radiant_dagster.errors import TransientError
+from radiant_dagster.resources import DatabaseResource, EmbeddingsResource, SafetyResource
+
+STATES = ("active", "quarantined", "expired", "retired", "merged")
+MOST_IDS = 50  # that a failed check names
 
 
 @dg.asset(
@@ -12,44 +22,135 @@ from radiant_dagster.resources import DatabaseResource, SafetyResource
     group_name="knowledge",
     kinds={"postgres", "pgvector"},
     owners=["team:radiant"],
-    description="What the think tank has learned: heuristics with a confidence that only recorded "
-    "outcomes move. Materialising it runs the daily maintenance over all tenants: expire what has "
-    "lapsed, retire what is not trusted, delete what was out of use for 30 days. The Librarian "
-    "adds a materialisation for each heuristic it stores. Texts stay in the database; read them "
-    "with `radiant grimoire list`.",
+    description="What the think tank has learned. A heuristic is one rule of thumb, distilled from "
+    "a session: when a question looks like this, do (or avoid) that. New ones are quarantined and "
+    "no agent sees them; active ones are offered to the agents of fitting questions. Confidence, 0 "
+    "to 1, begins at 0.5 and moves only when people judge answers whose agents said they used the "
+    "heuristic.\n\n"
+    "Materialising runs the daily maintenance over all tenants: expire what nobody used, retire "
+    "what very likely helps in fewer than three of ten cases, delete what was out of use for 30 "
+    "days, embed anew what a replaced embedding model left. It is safe at any time, beside running "
+    "sessions, and a second run finds nothing to do. Each materialisation shows counts by state "
+    "and domain, what share of the answered sessions was offered anything (hit rate) and cited it, "
+    "and how well confidence foretells outcomes (Brier score: 0 is perfect, 0.25 is a coin). The "
+    "Librarian adds a materialisation for each heuristic it stores. Texts stay in the database; "
+    "read them with `radiant grimoire list`.",
 )
-def grimoire(database: DatabaseResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def grimoire(
+    context: dg.AssetExecutionContext,
+    database: DatabaseResource,
+    embeddings: EmbeddingsResource,
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Maintain the Grimoire and report on it."""
     changed = upkeep.maintain(database.database)
-    by_domain, duplicates, brier = upkeep.statistics(database.database)
-    totals = {
-        name: sum(row[name] for row in by_domain)
-        for name in ("active", "quarantined", "expired", "retired", "never_used")
+    reembedded, away = _reembed(database.database, embeddings.model)
+    if away is not None:
+        context.log.warning("Old vectors stay until tomorrow: %s", away)
+    found = read_figures(database.database)
+    metadata = {
+        **_numbers(found),
+        **{f"{name}_now": count for name, count in changed.items()},
+        "reembedded_now": reembedded,
+        "by_domain": dg.MetadataValue.md(by_domain(found.by_domain)),
+        "refused_by_reason": dg.MetadataValue.md(refusals(found.refused)),
+        **_pictures(found),
     }
-    active = totals["active"]
-    means = [(row["mean_confidence"], row["active"]) for row in by_domain if row["active"]]
-    metadata: dict[str, dg.MetadataValue | int | float] = {
-        **totals,
-        "never_used_share": totals["never_used"] / active if active else 0.0,
-        "mean_confidence": sum(m * n for m, n in means) / active if active else 0.5,
-        "duplicate_rate": duplicates / max(1, active + totals["quarantined"]),
-        "expired_now": changed["expired"],
-        "retired_now": changed["retired"],
-        "deleted_now": changed["deleted"],
-        "by_domain": dg.MetadataValue.md(_table(by_domain)),
-    }
-    if brier is not None:
-        metadata["brier_score"] = brier
     return dg.MaterializeResult(metadata=metadata)
 
 
-def _table(rows: list[dict[str, object]]) -> str:
+def _reembed(database: Database, model: EmbeddingModel) -> tuple[int, str | None]:
+    # A model that is away must not cost the day's report; what is left is taken up tomorrow.
+    try:
+        return reembed_all(database, model), None
+    except TransientError as error:
+        return 0, error.code
+
+
+def _numbers(found: Figures) -> Mapping[str, int | float]:
+    active, live = found.total("active"), found.total("active") + found.total("quarantined")
+    confidence = sum((row["mean_confidence"] or 0) * row["active"] for row in found.by_domain)
+    sessions = sum(week.sessions for week in found.use)
+    offered = sum(week.offered for week in found.use)
+    numbers: dict[str, int | float] = {
+        **{name: found.total(name) for name in STATES},
+        "never_used": found.total("never_used"),
+        "never_used_share": found.total("never_used") / active if active else 0.0,
+        "mean_confidence": confidence / active if active else 0.5,
+        "duplicate_rate": found.duplicates / max(1, live),
+        "hit_rate": offered / max(1, sessions),
+        "cited_share": sum(week.cited for week in found.use) / max(1, offered),
+        "open_links": found.open_links,
+        "refused": sum(count for _, count in found.refused),
+    }
+    return numbers if found.brier is None else {**numbers, "brier_score": found.brier}
+
+
+def by_domain(rows: Sequence[Mapping[str, object]]) -> str:
+    """Return counts and mean confidence by domain as a Markdown table."""
     if not rows:
         return "No heuristic yet. Sessions with a released answer add quarantined candidates."
-    names = ("domain", "active", "quarantined", "expired", "retired", "never_used")
-    lines = [" | ".join(names), " | ".join("---" for _ in names)]
-    lines += [" | ".join(str(row[name]) for name in names) for row in rows]
+    names = ("domain", *STATES, "never_used")
+    lines = [" | ".join((*names, "confidence")), "--- | " + " | ".join("---:" for _ in names)]
+    for row in rows:
+        mean = row["mean_confidence"]
+        shown = "-" if not isinstance(mean, float) else f"{mean:.2f}"
+        lines.append(" | ".join([*(cell(row[name]) for name in names), shown]))
     return "\n".join(lines)
+
+
+def refusals(refused: Sequence[tuple[str, int]]) -> str:
+    """Return why the Librarian refused as a Markdown table, most frequent first."""
+    if not refused:
+        return f"Nothing was refused in {WEEKS} weeks."
+    lines = ["reason | refused", "--- | ---:"]
+    return "\n".join([*lines, *(f"{cell(reason)} | {count}" for reason, count in refused)])
+
+
+def _pictures(found: Figures) -> Mapping[str, dg.MetadataValue]:
+    drawn = {
+        "confidence_of_active": bars(
+            f"active heuristics by confidence, most: {max(found.histogram)}",
+            [
+                Bar(f"{number / BINS:.1f} to {(number + 1) / BINS:.1f}", (float(count),))
+                for number, count in enumerate(found.histogram)
+            ],
+            colours=(DARK,),
+        ),
+        "growth_by_week": bars(
+            "a week: light new, middle promoted, dark retired",
+            [
+                Bar(str(item.week), (float(item.added), float(item.promoted), float(item.retired)))
+                for item in found.growth
+            ],
+            colours=(LIGHT, MIDDLE, DARK),
+            side_by_side=True,
+        ),
+        "use_by_week": bars(
+            "answered sessions a week: dark cited, middle offered only, light offered nothing",
+            [
+                Bar(
+                    str(item.week),
+                    (
+                        float(item.cited),
+                        float(item.offered - item.cited),
+                        float(item.sessions - item.offered),
+                    ),
+                )
+                for item in found.use
+            ],
+            colours=(DARK, MIDDLE, LIGHT),
+        ),
+        "hit_rate_by_week": bars(
+            "share of answered sessions that were offered anything; full height is all",
+            [
+                Bar(str(item.week), (item.offered / item.sessions if item.sessions else 0.0,))
+                for item in found.use
+            ],
+            colours=(DARK,),
+            most=1.0,
+        ),
+    }
+    return {name: dg.MetadataValue.md(picture(name, svg)) for name, svg in drawn.items()}
 
 
 @dg.asset_check(
@@ -93,7 +194,33 @@ def every_model_has_a_threshold(database: DatabaseResource) -> dg.AssetCheckResu
 )
 def no_identifiers_left(database: DatabaseResource, safety: SafetyResource) -> dg.AssetCheckResult:
     """No stored heuristic holds a personal identifier."""
-    found = heuristics_with_identifiers(database.database, safety.detector)
-    return dg.AssetCheckResult(
-        passed=not found, metadata={"count": len(found), "ids": [str(item) for item in found[:50]]}
-    )
+    found = scan.heuristics_with_identifiers(database.database, safety.detector)
+    return _none_of(found)
+
+
+@dg.asset_check(
+    asset=grimoire,
+    description="The text of every active heuristic is, to the letter, the one that was let "
+    "through. Agents do not get a changed one. A failure lists ids: somebody changed the table "
+    "past the curators; read them with `radiant grimoire show`, then retire them or let them "
+    "through anew.",
+)
+def content_as_approved(database: DatabaseResource) -> dg.AssetCheckResult:
+    """The text of every active heuristic is the one that was let through."""
+    return _none_of(scan.heuristics_not_as_approved(database.database))
+
+
+@dg.asset_check(
+    asset=grimoire,
+    description="Every confidence is what the recorded uses and reviewed sessions add up to, "
+    "within 0.1 % of rounding. A failure lists ids: somebody changed the table by hand, or there "
+    "is a fault in the credit; `radiant grimoire rebuild` computes them again.",
+)
+def posterior_equals_usage(database: DatabaseResource) -> dg.AssetCheckResult:
+    """Every confidence is what its records add up to."""
+    return _none_of(upkeep.posteriors_that_differ(database.database))
+
+
+def _none_of(found: Sequence[object]) -> dg.AssetCheckResult:
+    ids = [str(item) for item in found[:MOST_IDS]]
+    return dg.AssetCheckResult(passed=not found, metadata={"count": len(found), "ids": ids})

@@ -1,6 +1,5 @@
 """What the think tank spends, as Dagit shows it: a partition a day, amounts and pseudonyms."""
 
-from base64 import b64encode
 from collections.abc import Callable, Sequence
 from datetime import date
 
@@ -8,13 +7,13 @@ import dagster as dg
 
 from radiant_dagster.adapters import spend as reader
 from radiant_dagster.adapters.spend import DaySpend, SpendLine
+from radiant_dagster.assets.plots import DARK, LIGHT, Bar, bars, cell, picture
 from radiant_dagster.resources import DatabaseResource
 
 # The ledger is younger than that. Today is a partition too, for a look on demand.
 DAYS = dg.DailyPartitionsDefinition(start_date="2026-01-01", timezone="UTC", end_offset=1)
 
-BAR_WIDTH, PLOT_HEIGHT, LABEL_HEIGHT = 16, 120, 18
-SPENT_COLOUR, RESERVED_COLOUR = "#2f6fde", "#c9d8f5"
+BAR_WIDTH = 16
 
 
 @dg.asset(
@@ -44,7 +43,7 @@ def spend(context: dg.AssetExecutionContext, database: DatabaseResource) -> dg.M
         "by_model": dg.MetadataValue.md(table("model", lines, lambda line: line.model)),
         "by_role": dg.MetadataValue.md(table("role", lines, lambda line: line.role)),
         "by_tenant": dg.MetadataValue.md(table("tenant", lines, lambda line: line.tenant)),
-        "last_30_days": dg.MetadataValue.md(f"![USD a day]({data_uri(plot(found.history))})"),
+        "last_30_days": dg.MetadataValue.md(picture("USD a day", plot(found.history))),
     }
     if spent:
         metadata["estimate_to_actual"] = held_for / spent
@@ -65,50 +64,22 @@ def table(name: str, lines: Sequence[SpendLine], key: Callable[[SpendLine], str]
         )
     rows = [f"{name} | calls | spent USD | reserved USD", "--- | ---: | ---: | ---:"]
     for value, (calls, spent, reserved) in sorted(sums.items(), key=lambda item: -item[1][1]):
-        # A model's name is free text; it must not make cells of its own.
-        cell = " ".join(value.split()).replace("|", "/")
-        rows.append(f"{cell} | {calls} | {spent / 1e6:.6f} | {reserved / 1e6:.6f}")
+        rows.append(f"{cell(value)} | {calls} | {spent / 1e6:.6f} | {reserved / 1e6:.6f}")
     return "\n".join(rows)
 
 
 def plot(history: Sequence[DaySpend]) -> str:
-    """Draw a bar a day, what is reserved on top of what is spent, as SVG.
-
-    By hand: thirty rectangles are no reason to install a plotting library on every worker.
-    """
-    most = max(day.spent_micro_usd + day.reserved_micro_usd for day in history) or 1
-    width, height = BAR_WIDTH * len(history), PLOT_HEIGHT + 2 * LABEL_HEIGHT
-    bottom = LABEL_HEIGHT + PLOT_HEIGHT
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-        'font-family="sans-serif" font-size="11">',
-        f'<text x="0" y="12">most: ${most / 1e6:.4f} a day; dark spent, light reserved</text>',
-    ]
-    for number, day in enumerate(history):
-        spent = PLOT_HEIGHT * day.spent_micro_usd / most
-        reserved = PLOT_HEIGHT * day.reserved_micro_usd / most
-        for amount, top, colour in (
-            (spent, bottom - spent, SPENT_COLOUR),
-            (reserved, bottom - spent - reserved, RESERVED_COLOUR),
-        ):
-            if amount:
-                parts.append(
-                    f'<rect x="{number * BAR_WIDTH + 1}" y="{top:.1f}" width="{BAR_WIDTH - 2}" '
-                    f'height="{amount:.1f}" fill="{colour}"><title>{day.on_day}</title></rect>'
-                )
-    label = bottom + 13
-    parts += [
-        f'<line x1="0" y1="{bottom}" x2="{width}" y2="{bottom}" stroke="#888"/>',
-        f'<text x="0" y="{label}">{history[0].on_day}</text>',
-        f'<text x="{width}" y="{label}" text-anchor="end">{history[-1].on_day}</text>',
-        "</svg>",
-    ]
-    return "".join(parts)
-
-
-def data_uri(svg: str) -> str:
-    """Return a picture as an address that holds all of it: Dagit's Markdown loads no other."""
-    return f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}"
+    """Draw a bar a day, what is reserved on top of what is spent, as SVG."""
+    most = max(day.spent_micro_usd + day.reserved_micro_usd for day in history)
+    return bars(
+        f"most: ${most / 1e6:.4f} a day; dark spent, light reserved",
+        [
+            Bar(str(day.on_day), (float(day.spent_micro_usd), float(day.reserved_micro_usd)))
+            for day in history
+        ],
+        colours=(DARK, LIGHT),
+        width=BAR_WIDTH,
+    )
 
 
 @dg.asset_check(

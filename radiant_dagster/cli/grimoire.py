@@ -24,6 +24,7 @@ from radiant_dagster.cli.common import (
     valid_text,
 )
 from radiant_dagster.cli.grimoire_calibrate import calibrate
+from radiant_dagster.cli.grimoire_upkeep import rebuild, reembed
 from radiant_dagster.cli.render import STYLES
 from radiant_dagster.domain.selection import Candidate
 from radiant_dagster.errors import InvalidInput
@@ -257,3 +258,7 @@ def retire(heuristic_id: str, actor: str | None, tenant: str | None, as_json: bo
         emit_json({"heuristic_id": found, "state": "retired", "by": who})
     else:
         click.echo(f"Heuristic {found} is retired: no agent gets it any more.")
+
+
+grimoire.add_command(rebuild)
+grimoire.add_command(reembed)

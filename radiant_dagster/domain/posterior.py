@@ -26,6 +26,14 @@ def upper_bound(alpha: float, beta: float, share: float) -> float:
     return float(betaincinv(alpha, beta, share))
 
 
+def is_untrusted(alpha: float, beta: float) -> bool:
+    """Tell whether a heuristic very likely helps too seldom to be kept.
+
+    Memory research 4.1: a bound is for gates only, so its upper 90 % bound lies below 0.3.
+    """
+    return upper_bound(alpha, beta, 0.9) < MIN_CONFIDENCE
+
+
 def reward(verdict: str | None, draft: str, final: str | None) -> float | None:
     """Return what a session's outcome is worth to the heuristics its agents cited.
 

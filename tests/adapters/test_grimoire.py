@@ -10,7 +10,7 @@ import psycopg2.extras
 import pytest
 
 from radiant_dagster.adapters import tenants
-from radiant_dagster.adapters.grimoire import credit, curation, search, store, upkeep
+from radiant_dagster.adapters.grimoire import credit, curation, figures, search, store, upkeep
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.domain.extraction import ExtractedHeuristic
 from radiant_dagster.errors import ConfigurationError, HeuristicNotFound, InvalidInput
@@ -125,7 +125,10 @@ AGES: dict[str, dict[str, Any]] = {
     "lapsed": {"state": "active", "expires_at": "2020-01-01"},
     "lapsed candidate": {"state": "quarantined", "expires_at": "2020-01-01"},
     "distrusted": {"state": "active", "alpha": 1, "beta": 9, "created_at": "2020-01-01"},
-    "distrusted but young": {"state": "active", "alpha": 1, "beta": 9},
+    "surely distrusted though young": {"state": "active", "alpha": 1, "beta": 9},
+    "doubted but young": {"state": "active", "alpha": 1, "beta": 4},
+    "pinned and lapsed": {"state": "active", "expires_at": "2020-01-01", "pinned": True},
+    "pinned and distrusted": {"state": "active", "alpha": 1, "beta": 9, "pinned": True},
     "old and trusted": {"state": "active", "alpha": 9, "beta": 1, "created_at": "2020-01-01"},
     "long expired": {"state": "expired", "updated_at": "2020-01-01"},
     "long retired": {"state": "retired", "updated_at": "2020-01-01"},
@@ -137,9 +140,11 @@ AFTERWARDS = {
     "lapsed": "expired",
     "lapsed candidate": "expired",
     "distrusted": "retired",
+    "surely distrusted though young": "retired",
     "long expired": None,
     "long retired": None,
     "long revoked": None,
+    "long merged": None,  # into what is gone
 }
 
 
@@ -157,7 +162,7 @@ def test_maintenance_expires_retires_and_deletes_what_is_due_and_nothing_else(
     changed = upkeep.maintain(database)
     again = upkeep.maintain(database)
 
-    assert changed == {"expired": 4, "retired": 2, "deleted": 6}
+    assert changed == {"expired": 4, "retired": 4, "deleted": 8}
     assert again == {"expired": 0, "retired": 0, "deleted": 0}
     for (name, _), item in ids.items():
         after = heuristic(owner, item)
@@ -177,7 +182,7 @@ def test_maintenance_leaves_a_line_in_the_audit_for_every_change(
 
     owner.execute("select action, count(*) as n from radiant.audit group by 1 order by 1")
     counts = {row["action"]: row["n"] for row in owner.fetchall()}
-    assert counts == {"heuristic.deleted": 3, "heuristic.expired": 2, "heuristic.retired": 1}
+    assert counts == {"heuristic.deleted": 4, "heuristic.expired": 2, "heuristic.retired": 2}
 
 
 def test_a_deleted_heuristic_takes_its_usage_along(
@@ -369,9 +374,7 @@ def test_a_model_without_a_threshold_is_a_configuration_error(
         assert search.floor_of(cursor, "no-such-model") == pytest.approx(0.4)
 
 
-def test_statistics_count_over_all_tenants(
-    database: Database, tenant: uuid.UUID, owner: Any
-) -> None:
+def test_figures_count_over_all_tenants(database: Database, tenant: uuid.UUID, owner: Any) -> None:
     tenants.create_tenant(database, OTHER, "other", "Other")
     session_id = insert_session(owner, tenant)
     used = insert_heuristic(owner, tenant)
@@ -382,9 +385,10 @@ def test_statistics_count_over_all_tenants(
     with database.tenant_transaction(tenant) as cursor:
         credit.credit_session(cursor, tenant, session_id, 1.0)
 
-    by_domain, duplicates, brier = upkeep.statistics(database)
+    found = figures.read_figures(database)
 
-    (row,) = by_domain
+    (row,) = found.by_domain
     assert (row["active"], row["quarantined"], row["never_used"]) == (3, 1, 2)
-    assert duplicates == 1
-    assert brier == pytest.approx((1 - 2 / 3) ** 2, abs=1e-6)
+    assert found.duplicates == 1
+    assert found.brier == pytest.approx((1 - 2 / 3) ** 2, abs=1e-6)
+    assert found.histogram == (0, 0, 0, 0, 0, 2, 1, 0, 0, 0)

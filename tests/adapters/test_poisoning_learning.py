@@ -9,6 +9,7 @@ import pytest
 from radiant_dagster.adapters import tenants
 from radiant_dagster.adapters.embeddings import MiniLmEmbeddings
 from radiant_dagster.adapters.grimoire import evidence, lookup
+from radiant_dagster.adapters.grimoire.search import EXACT
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.domain.extraction import parse_extraction
 from radiant_dagster.domain.learning import LearningCaps

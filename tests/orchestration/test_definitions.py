@@ -11,6 +11,7 @@ import psycopg2.extras
 import pytest
 
 from radiant_dagster.adapters import approvals, dispatch, sessions
+from radiant_dagster.adapters.grimoire import credit
 from radiant_dagster.adapters.run_outcomes import mark_cancelled, mark_failed
 from radiant_dagster.definitions import build_definitions
 from radiant_dagster.domain.approvals import Vote, continuation_run_key, payload_hash
@@ -20,7 +21,7 @@ from radiant_dagster.sensors.runs import (
     session_canceled_sensor,
     session_failure_sensor,
 )
-from tests.adapters.rows import insert_approval, insert_heuristic, insert_session
+from tests.adapters.rows import insert, insert_approval, insert_heuristic, insert_session
 from tests.conftest import World, run_sql
 
 DEFS = build_definitions(inline_prompts=False)
@@ -30,6 +31,8 @@ CHECKS = {
     "nothing_overdue",
     "every_model_has_a_threshold",
     "no_identifiers_left",
+    "content_as_approved",
+    "posterior_equals_usage",
 }
 ALL_CHECKS = CHECKS | {"account_equals_ledger"}
 VOTE = Vote(
@@ -176,18 +179,36 @@ def maintain(instance: dg.DagsterInstance) -> tuple[dict[str, Any], dict[str, bo
 def test_maintenance_reports_numbers_and_passes_its_checks(
     world: World, owner: Any, instance: dg.DagsterInstance
 ) -> None:
-    insert_heuristic(owner, world.tenant, alpha=3)
+    insert_heuristic(owner, world.tenant)
     insert_heuristic(owner, world.tenant, state="quarantined")
+    insert_heuristic(owner, world.tenant, state="merged")
     insert_heuristic(owner, world.tenant, expires_at="2020-01-01")
+    used = insert_heuristic(owner, world.tenant)
+    for cited in (True, False):
+        session_id = insert_session(owner, world.tenant, answered_at="now")
+        insert(
+            owner, "heuristic_usage", tenant_id=world.tenant, session_id=session_id, agent_id="a",
+            heuristic_id=used, rank=1, similarity=0.9, cited=cited,
+        )  # fmt: skip
+        with world.database.tenant_transaction(world.tenant) as cursor:
+            credit.credit_session(cursor, world.tenant, session_id, 1.0)
+    insert_session(owner, world.tenant, answered_at="now")
 
     metadata, checks = maintain(instance)
 
     assert checks == dict.fromkeys(CHECKS, True)
-    assert (metadata["active"], metadata["quarantined"], metadata["expired"]) == (1, 1, 1)
+    assert (metadata["active"], metadata["quarantined"], metadata["expired"]) == (2, 1, 1)
+    assert metadata["merged"] == 1
     assert metadata["expired_now"] == 1
-    assert metadata["mean_confidence"] == pytest.approx(0.75)
-    assert metadata["never_used_share"] == 1.0
-    assert "general | 1 | 1 | 1" in metadata["by_domain"]
+    assert metadata["mean_confidence"] == pytest.approx((0.5 + 2 / 3) / 2)
+    assert metadata["never_used_share"] == 0.5
+    assert metadata["hit_rate"] == pytest.approx(2 / 3)
+    assert metadata["cited_share"] == 0.5
+    assert metadata["brier_score"] == pytest.approx(1 / 9)
+    assert "general | 2 | 1 | 1 | 0 | 1 | 1 | 0.58" in metadata["by_domain"]
+    assert metadata["refused_by_reason"] == "Nothing was refused in 12 weeks."
+    for name in ("confidence_of_active", "growth_by_week", "use_by_week", "hit_rate_by_week"):
+        assert metadata[name].startswith(f"![{name}](data:image/svg+xml;base64,")
     assert "Name the source" not in json.dumps(metadata, default=str)
 
 
@@ -239,7 +260,17 @@ PLANTED: dict[str, tuple[str, tuple[str, ...]]] = {
         (
             "update radiant.knowledge_heuristics set action_template ="
             " 'Call Mr. John Smithers at 555-010-4477 before the stock moves.'",
+            "update radiant.knowledge_heuristics set approved_sha256 = sha256(convert_to("
+            " polarity || chr(31) || trigger_pattern || chr(31) || action_template, 'UTF8'))",
         ),
+    ),
+    "text": (
+        "content_as_approved",
+        ("update radiant.knowledge_heuristics set action_template = action_template || ' Never.'",),
+    ),
+    "posterior": (
+        "posterior_equals_usage",
+        ("update radiant.knowledge_heuristics set alpha = 2",),
     ),
 }
 

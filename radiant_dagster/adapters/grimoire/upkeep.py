@@ -1,50 +1,59 @@
-"""Keeps the Grimoire clean and counts it, over all tenants, under the maintenance role."""
+"""Ends what time and outcomes have ended, over all tenants, under the maintenance role.
 
+It sees numbers, states and times, never a text. Safe beside running sessions: it works in small
+transactions in the order of the ids, and what a session is crediting at the moment is left for the
+next day. What a person pinned neither expires nor is retired here.
+"""
+
+from collections.abc import Callable, Sequence
 from typing import Any
+from uuid import UUID
 
-from radiant_dagster.adapters import audit
-from radiant_dagster.adapters.postgres import Database
-from radiant_dagster.domain.posterior import MIN_CONFIDENCE
+from radiant_dagster.adapters import audit, tenants
+from radiant_dagster.adapters.grimoire import rebuild
+from radiant_dagster.adapters.postgres import Cursor, Database
+from radiant_dagster.domain.posterior import MIN_CONFIDENCE, is_untrusted
+
+BATCH = 500  # rows a transaction, so that nobody waits long for one
 
 EXPIRE = """
-    update radiant.knowledge_heuristics set state = 'expired', updated_at = clock_timestamp()
-    where state in ('quarantined', 'active') and expires_at <= clock_timestamp()
-    returning tenant_id, id
+    update radiant.knowledge_heuristics h set state = 'expired', updated_at = clock_timestamp()
+    from (select tenant_id, id from radiant.knowledge_heuristics
+          where state in ('quarantined', 'active') and not pinned
+            and expires_at <= clock_timestamp()
+          order by tenant_id, id limit %s for no key update skip locked) due
+    where h.tenant_id = due.tenant_id and h.id = due.id
+    returning h.tenant_id, h.id
 """
-RETIRE_UNTRUSTED = """
+# What lies below the mean may still lie below the bound, never the other way round.
+DOUBTFUL = """
+    select tenant_id, id, alpha, beta,
+           created_at < clock_timestamp() - interval '90 days' as is_old
+    from radiant.knowledge_heuristics
+    where state in ('quarantined', 'active') and not pinned and confidence < %s
+      and (tenant_id, id) > (%s, %s)
+    order by tenant_id, id limit %s for no key update skip locked
+"""
+RETIRE = """
     update radiant.knowledge_heuristics set state = 'retired', updated_at = clock_timestamp()
-    where state in ('quarantined', 'active') and confidence < %s
-      and created_at < clock_timestamp() - interval '90 days'
-    returning tenant_id, id
+    where tenant_id = %s and id = %s
 """
-DELETE_LAPSED = """
+# What was merged counts for its survivor, so it stays for as long as that is there.
+LAPSED = """
+    select tenant_id, id from radiant.knowledge_heuristics h
+    where state in ('expired', 'retired', 'revoked', 'merged')
+      and updated_at < clock_timestamp() - interval '30 days'
+      and (state <> 'merged' or not exists (
+          select 1 from radiant.knowledge_heuristics s
+          where s.tenant_id = h.tenant_id and s.id = h.merged_into))
+    order by tenant_id, id limit %s
+"""
+# One at a time, in the order in which sessions lock them; what changed meanwhile is kept.
+DELETE = """
     delete from radiant.knowledge_heuristics
-    where state in ('expired', 'retired', 'revoked')
+    where tenant_id = %s and id = %s and state in ('expired', 'retired', 'revoked', 'merged')
       and updated_at < clock_timestamp() - interval '30 days'
     returning tenant_id, id
-"""
-STATISTICS = """
-    select domain,
-           count(*) filter (where state = 'active') as active,
-           count(*) filter (where state = 'quarantined') as quarantined,
-           count(*) filter (where state = 'expired') as expired,
-           count(*) filter (where state = 'retired') as retired,
-           count(*) filter (where state = 'active' and last_used_at is null) as never_used,
-           avg(confidence) filter (where state = 'active') as mean_confidence
-    from radiant.knowledge_heuristics group by domain order by domain
-"""
-DUPLICATES = """
-    select coalesce(sum(n - 1), 0)::int as duplicates from (
-        select count(*) as n from radiant.knowledge_heuristics
-        where state in ('quarantined', 'active')
-        group by tenant_id, domain, content_sha256) same
-"""
-BRIER = """
-    select avg((h.confidence - u.reward) ^ 2) as brier
-    from radiant.heuristic_usage u
-    join radiant.knowledge_heuristics h
-      on h.tenant_id = u.tenant_id and h.id = u.heuristic_id
-    where u.reward is not null and u.cited
 """
 UNFORCED_TABLES = """
     select c.relname as name from pg_class c
@@ -58,12 +67,15 @@ UNFORCED_TABLES = """
 """
 OVERDUE_ACTIVE = """
     select count(*) as n from radiant.knowledge_heuristics
-    where state = 'active' and expires_at <= clock_timestamp() - interval '36 hours'
+    where state = 'active' and not pinned and expires_at <= clock_timestamp() - interval '36 hours'
 """
 UNKNOWN_MODELS = """
     select count(*) as n from radiant.knowledge_heuristics h
     left join radiant.embedding_model m on m.id = h.embedding_model where m.id is null
 """
+
+
+Rows = Sequence[Any]
 
 
 def maintain(database: Database) -> dict[str, int]:
@@ -72,45 +84,76 @@ def maintain(database: Database) -> dict[str, int]:
     Returns:
         Counts: expired, retired, deleted. A second call finds nothing to do.
     """
-    counts: dict[str, int] = {}
-    with database.system_transaction("radiant_maintenance") as cursor:
-        for name, statement, parameters in (
-            ("expired", EXPIRE, ()),
-            ("retired", RETIRE_UNTRUSTED, (MIN_CONFIDENCE,)),
-            ("deleted", DELETE_LAPSED, ()),
-        ):
-            cursor.execute(statement, parameters)
+    return {
+        "expired": _until_done(database, "expired", _expire),
+        "retired": _retire(database),
+        "deleted": _until_done(database, "deleted", _delete),
+    }
+
+
+def _until_done(database: Database, name: str, step: Callable[[Cursor], Rows]) -> int:
+    count = 0
+    while True:
+        with database.system_transaction("radiant_maintenance") as cursor:
+            rows = step(cursor)
+            _record(cursor, name, rows)
+        if not rows:
+            return count
+        count += len(rows)
+
+
+def _expire(cursor: Cursor) -> Rows:
+    cursor.execute(EXPIRE, (BATCH,))
+    return cursor.fetchall()
+
+
+def _delete(cursor: Cursor) -> Rows:
+    cursor.execute(LAPSED, (BATCH,))
+    gone: list[Any] = []
+    for row in cursor.fetchall():
+        cursor.execute(DELETE, (row["tenant_id"], row["id"]))
+        gone += cursor.fetchall()
+    return gone
+
+
+def _retire(database: Database) -> int:
+    count, last = 0, (UUID(int=0), UUID(int=0))
+    while True:
+        with database.system_transaction("radiant_maintenance") as cursor:
+            cursor.execute(DOUBTFUL, (MIN_CONFIDENCE, *last, BATCH))
             rows = cursor.fetchall()
-            counts[name] = len(rows)
-            for row in rows:
-                audit.record(
-                    cursor,
-                    row["tenant_id"],
-                    actor="system:maintenance",
-                    action=f"heuristic.{name}",
-                    heuristic_id=row["id"],
-                )
-    return counts
+            untrusted = [
+                row for row in rows if row["is_old"] or is_untrusted(row["alpha"], row["beta"])
+            ]
+            for row in untrusted:
+                cursor.execute(RETIRE, (row["tenant_id"], row["id"]))
+            _record(cursor, "retired", untrusted)
+        if not rows:
+            return count
+        count += len(untrusted)
+        last = (rows[-1]["tenant_id"], rows[-1]["id"])
 
 
-def statistics(database: Database) -> tuple[list[dict[str, Any]], int, float | None]:
-    """Return counts by domain over all tenants, surplus duplicates, and the Brier score.
+def _record(cursor: Cursor, name: str, rows: Rows) -> None:
+    # In the order of the tenants, as every sweep: at commit each takes its tenant's audit chain.
+    for row in sorted(rows, key=lambda item: (item["tenant_id"], item["id"])):
+        audit.record(
+            cursor,
+            row["tenant_id"],
+            actor="system:maintenance",
+            action=f"heuristic.{name}",
+            heuristic_id=row["id"],
+        )
 
-    The Brier score is the mean squared difference between confidence and reward of cited uses;
-    None while no use has an outcome.
-    """
-    with database.system_transaction("radiant_maintenance") as cursor:
-        cursor.execute(STATISTICS)
-        by_domain = [dict(row) for row in cursor.fetchall()]
-        cursor.execute(DUPLICATES)
-        duplicates = cursor.fetchone()
-        cursor.execute(BRIER)
-        brier = cursor.fetchone()
-    return (
-        by_domain,
-        int(duplicates["duplicates"]) if duplicates else 0,
-        float(brier["brier"]) if brier and brier["brier"] is not None else None,
-    )
+
+def posteriors_that_differ(database: Database) -> list[UUID]:
+    """Return the heuristics whose posterior is not what their records add up to."""
+    found: list[UUID] = []
+    for tenant in tenants.list_tenants(database):
+        tenant_id = UUID(str(tenant["id"]))
+        with database.tenant_transaction(tenant_id) as cursor:
+            found += [item.id for item in rebuild.differences(cursor, tenant_id)]
+    return found
 
 
 def tables_without_forced_rls(database: Database) -> list[str]:
