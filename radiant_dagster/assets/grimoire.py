@@ -1,11 +1,13 @@
 """The Grimoire as Dagit shows it: one asset over all tenants, with counts and checks, no text."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
 import dagster as dg
 
 from radiant_dagster.adapters.embeddings import EmbeddingModel
 from radiant_dagster.adapters.grimoire import scan, upkeep
+from radiant_dagster.adapters.grimoire.calibration import calibrate_from_outcomes
 from radiant_dagster.adapters.grimoire.figures import BINS, WEEKS, Figures, read_figures
 from radiant_dagster.adapters.grimoire.reembed import reembed_all
 from radiant_dagster.adapters.postgres import Database
@@ -29,7 +31,8 @@ MOST_IDS = 50  # that a failed check names
     "heuristic.\n\n"
     "Materialising runs the daily maintenance over all tenants: expire what nobody used, retire "
     "what very likely helps in fewer than three of ten cases, delete what was out of use for 30 "
-    "days, embed anew what a replaced embedding model left. It is safe at any time, beside running "
+    "days, embed anew what a replaced embedding model left, set each embedding model's similarity "
+    "floor by what its uses were worth, once there are 200. It is safe at any time, beside running "
     "sessions, and a second run finds nothing to do. Each materialisation shows counts by state "
     "and domain, what share of the answered sessions was offered anything (hit rate) and cited it, "
     "and how well confidence foretells outcomes (Brier score: 0 is perfect, 0.25 is a coin). The "
@@ -46,11 +49,13 @@ def grimoire(
     reembedded, away = _reembed(database.database, embeddings.model)
     if away is not None:
         context.log.warning("Old vectors stay until tomorrow: %s", away)
+    floors = calibrate_from_outcomes(database.database, now=datetime.now(UTC), apply=True)
     found = read_figures(database.database)
     metadata = {
         **_numbers(found),
         **{f"{name}_now": count for name, count in changed.items()},
         "reembedded_now": reembedded,
+        "calibrated_now": sum(floor.chosen is not None for floor in floors),
         "by_domain": dg.MetadataValue.md(by_domain(found.by_domain)),
         "refused_by_reason": dg.MetadataValue.md(refusals(found.refused)),
         **_pictures(found),
@@ -221,6 +226,23 @@ def posterior_equals_usage(database: DatabaseResource) -> dg.AssetCheckResult:
     return _none_of(upkeep.posteriors_that_differ(database.database))
 
 
-def _none_of(found: Sequence[object]) -> dg.AssetCheckResult:
+@dg.asset_check(
+    asset=grimoire,
+    description="No active heuristic lies near to every question, as one does that was planted to "
+    "be offered always. A failure lists ids: read them with `radiant grimoire show` and retire "
+    "what does not belong there. Honest ones are hardly ever listed.",
+)
+def no_heuristic_fits_everything(database: DatabaseResource) -> dg.AssetCheckResult:
+    """No active heuristic lies near to every question."""
+    return _none_of(
+        scan.heuristics_near_everything(database.database), severity=dg.AssetCheckSeverity.WARN
+    )
+
+
+def _none_of(
+    found: Sequence[object], *, severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
+) -> dg.AssetCheckResult:
     ids = [str(item) for item in found[:MOST_IDS]]
-    return dg.AssetCheckResult(passed=not found, metadata={"count": len(found), "ids": ids})
+    return dg.AssetCheckResult(
+        passed=not found, severity=severity, metadata={"count": len(found), "ids": ids}
+    )

@@ -6,7 +6,7 @@ from uuid import uuid4
 import dagster as dg
 
 from radiant_dagster.adapters import approvals, audit, dispatch, ledger, sessions
-from radiant_dagster.adapters.grimoire import credit
+from radiant_dagster.adapters.grimoire import credit, store
 from radiant_dagster.adapters.librarian import Librarian
 from radiant_dagster.domain.posterior import reward
 from radiant_dagster.domain.sessions import final_outcome
@@ -66,9 +66,18 @@ def librarian_review(
         "promoted": outcome.promoted,
     }
     if outcome.decision == "stored" and not outcome.repeated:
+        with database.database.tenant_transaction(tenant_id) as cursor:
+            parents = store.cited_by_session(cursor, tenant_id, session_id)
+        lineage = {
+            "session_id": str(session_id),
+            "outcome": decision["verdict"] if decision else "unreviewed",
+            "cited_by_its_session": len(parents),
+        }
         context.log_event(
             dg.AssetMaterialization(
-                "grimoire", description="One quarantined heuristic", metadata=metadata
+                "grimoire",
+                description="What the Librarian learned from one session",
+                metadata=metadata | lineage,
             )
         )
     context.add_output_metadata(metadata)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
+from radiant_dagster.adapters.grimoire.hubs import hubs
 from radiant_dagster.adapters.grimoire.reading import list_heuristics
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.tenants import list_tenants
@@ -17,6 +18,10 @@ CHANGED = """
       and approved_sha256 is distinct from sha256(convert_to(
           polarity || chr(31) || trigger_pattern || chr(31) || action_template, 'UTF8'))
     order by id
+"""
+STORES = """
+    select domain, embedding_model from radiant.knowledge_heuristics
+    where tenant_id = %s and state = 'active' group by 1, 2 order by 1, 2
 """
 
 
@@ -38,6 +43,17 @@ def heuristics_not_as_approved(database: Database) -> list[UUID]:
         with database.tenant_transaction(tenant_id) as cursor:
             cursor.execute(CHANGED, (tenant_id,))
             found += [row["id"] for row in cursor.fetchall()]
+    return found
+
+
+def heuristics_near_everything(database: Database) -> list[UUID]:
+    """Return the ids of active heuristics that fit every question suspiciously well."""
+    found: list[UUID] = []
+    for tenant_id in _tenants(database):
+        with database.tenant_transaction(tenant_id) as cursor:
+            cursor.execute(STORES, (tenant_id,))
+            for store in cursor.fetchall():
+                found += hubs(cursor, tenant_id, store["domain"], store["embedding_model"])
     return found
 
 

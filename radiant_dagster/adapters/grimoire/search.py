@@ -44,7 +44,7 @@ NEAREST = """
     from radiant.knowledge_heuristics
     where tenant_id = %(tenant)s and domain = %(domain)s and embedding_model = %(model)s
       and state = any(%(states)s) and confidence >= %(confidence)s
-      and expires_at > clock_timestamp()
+      and (pinned or expires_at > clock_timestamp())
     order by embedding <=> %(query)s::halfvec limit %(limit)s
 """
 # Letter by letter what the index is on, or the planner cannot use it.
@@ -54,7 +54,8 @@ NEAREST_BY_INDEX = """
            1 - (embedding <=> %(query)s::halfvec) as similarity
     from radiant.knowledge_heuristics
     where tenant_id = %(tenant)s and domain = %(domain)s and embedding_model = %(model)s
-      and state = 'active' and confidence >= %(confidence)s and expires_at > clock_timestamp()
+      and state = 'active' and confidence >= %(confidence)s
+      and (pinned or expires_at > clock_timestamp())
     order by embedding::halfvec({0}) <=> %(query)s::halfvec({0}) limit %(limit)s
 """
 HOLDING_TOKENS = """
@@ -64,7 +65,7 @@ HOLDING_TOKENS = """
     from radiant.knowledge_heuristics
     where tenant_id = %(tenant)s and domain = %(domain)s and embedding_model = %(model)s
       and state = any(%(states)s) and confidence >= %(confidence)s
-      and expires_at > clock_timestamp()
+      and (pinned or expires_at > clock_timestamp())
       and exists (select 1 from unnest(%(tokens)s::text[]) token
                   where position(token in lower(trigger_pattern || ' ' || action_template)) > 0)
     order by embedding <=> %(query)s::halfvec limit %(limit)s
