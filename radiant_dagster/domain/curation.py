@@ -18,6 +18,7 @@ from radiant_dagster.errors import CurationForbidden
 
 Reason = Literal["wrong", "unsafe", "outdated", "too_specific", "duplicate", "other"]
 Keep = Literal["this", "other", "both"]
+RootKind = Literal["session", "user", "heuristic"]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 MAX_REASON_CHARACTERS = 300
 SECOND_PERSON_DOMAINS = frozenset({"medical", "legal", "financial"})
@@ -149,7 +150,7 @@ class Root:
         value: Id of a session or heuristic, or a user's name.
     """
 
-    kind: Literal["session", "user", "heuristic"]
+    kind: RootKind
     value: str
 
 
