@@ -90,7 +90,12 @@ def learn(
 ) -> tuple[ExtractedHeuristic | None, str]:
     response = synthesise(question, panel(question)).answer
     messages = librarian_messages(
-        domain=domain, outcome=outcome, guidance=guidance, prompt=question, response=response
+        domain=domain,
+        outcome=outcome,
+        guidance=guidance,
+        prompt=question,
+        response=response,
+        boundary="b0",
     )
     text = reply(messages, "heuristic_v1")
     return parse_extraction(text, prompt=question, response=response), response
@@ -393,6 +398,7 @@ def test_structured_calls_work_over_http(llm: HttpLlm) -> None:
             guidance="",
             prompt=ROLLOUT,
             response=merged.answer,
+            boundary="b0",
         ),
         json_schema_name="heuristic_v1",
         json_schema=heuristic_schema(),

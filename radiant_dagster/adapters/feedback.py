@@ -10,7 +10,7 @@ from typing import Literal
 from uuid import UUID
 
 from radiant_dagster.adapters import audit
-from radiant_dagster.adapters.grimoire import credit
+from radiant_dagster.adapters.grimoire import credit, evidence
 from radiant_dagster.adapters.postgres import Cursor
 from radiant_dagster.domain.approvals import MAX_EDIT_CHARACTERS, MAX_GUIDANCE_CHARACTERS
 from radiant_dagster.domain.posterior import reward
@@ -99,6 +99,7 @@ def give(
     worth = reward(DECISION_OF[verdict], row["final_response"], corrected_text)
     if not earlier and worth is not None:
         credited = credit.credit_session(cursor, tenant_id, session_id, worth)
+        evidence.judge_session(cursor, tenant_id, session_id, worth)
     audit.record(
         cursor,
         tenant_id,

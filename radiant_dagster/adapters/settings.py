@@ -17,6 +17,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_vali
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from radiant_dagster.adapters.server_settings import ServerSettings
+from radiant_dagster.domain.learning import NEW_PER_TENANT_DAY, NEW_PER_USER_DAY
 from radiant_dagster.domain.tools import DEFAULT_ROUNDS, MOST_ROUNDS
 from radiant_dagster.errors import ConfigurationError
 
@@ -124,6 +125,18 @@ class Settings(ServerSettings):
         "gpt-4o-mini",
         validation_alias=AliasChoices("RADIANT_LIBRARIAN_MODEL", "librarian_model"),
         description="Model that distils a heuristic.",
+    )
+    learn_per_user_day: int = Field(
+        NEW_PER_USER_DAY,
+        ge=0,
+        validation_alias=AliasChoices("RADIANT_LEARN_PER_USER_DAY", "learn_per_user_day"),
+        description="Most new heuristics a day (UTC) from the sessions of one user.",
+    )
+    learn_per_tenant_day: int = Field(
+        NEW_PER_TENANT_DAY,
+        ge=0,
+        validation_alias=AliasChoices("RADIANT_LEARN_PER_TENANT_DAY", "learn_per_tenant_day"),
+        description="Most new heuristics a day (UTC) from all sessions of a tenant.",
     )
     routing: Literal["on", "off"] = Field(
         "on",

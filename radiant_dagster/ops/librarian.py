@@ -21,9 +21,11 @@ from radiant_dagster.resources import (
 
 
 @session_op(
-    description="Let the Librarian distil at most one heuristic from the released answer. It is "
-    "scrubbed, checked by Cato twice and stored as quarantined: no prompt gets it before a curator "
-    "or further reviewed sessions have vouched for it. A fault here never holds the answer back.",
+    description="Let the Librarian distil at most one heuristic: what to do from a released "
+    "answer, what to avoid from a draft that was rejected with guidance. It is scrubbed, checked "
+    "by Cato twice and stored as quarantined: no prompt gets it before a curator or reviewed "
+    "sessions of two different users have vouched for it. A fault here never holds the answer "
+    "back.",
     tags={"radiant/phase": "conclude"},
 )
 def librarian_review(
@@ -46,6 +48,7 @@ def librarian_review(
         cato=safety.cato,
         detector=safety.detector,
         timeout_seconds=models.call_timeout_seconds,
+        caps=models.learning_caps,
     )
     outcome = librarian.review(
         tenant_id,
@@ -60,6 +63,7 @@ def librarian_review(
         "reason": outcome.reason,
         "cost_usd": outcome.cost_micro_usd / 1e6,
         "heuristic_id": str(outcome.heuristic_id or ""),
+        "promoted": outcome.promoted,
     }
     if outcome.decision == "stored" and not outcome.repeated:
         context.log_event(

@@ -19,6 +19,7 @@ from radiant_dagster.adapters.planning import Planner, planner_from
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.adapters.toolbox import Toolbox
+from radiant_dagster.domain.learning import LearningCaps
 from radiant_dagster.domain.phi import Detector, RuleDetector
 from radiant_dagster.errors import ConfigurationError, InvalidInput
 
@@ -166,6 +167,12 @@ class ModelsResource(dg.ConfigurableResource):
     def librarian_model(self) -> str:
         """Model that distils heuristics (RADIANT_LIBRARIAN_MODEL)."""
         return process_settings().librarian_model
+
+    @property
+    def learning_caps(self) -> LearningCaps:
+        """How many new heuristics a day may bring (RADIANT_LEARN_PER_USER_DAY, ..._TENANT_DAY)."""
+        settings = process_settings()
+        return LearningCaps(settings.learn_per_user_day, settings.learn_per_tenant_day)
 
 
 class ToolsResource(dg.ConfigurableResource):

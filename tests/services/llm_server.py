@@ -137,6 +137,11 @@ class LlmServer:
         with self._lock:
             self._scripts[agent].extend(replies)
 
+    def forget(self) -> None:
+        """Drop the replies that nobody has asked for yet."""
+        with self._lock:
+            self._scripts.clear()
+
     @property
     def paid(self) -> list[Call]:
         """Calls that a provider would have charged for: an answer was generated."""

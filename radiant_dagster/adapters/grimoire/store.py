@@ -1,31 +1,70 @@
-"""Keeps what the Librarian learned: one row for one lesson, and one decision a session."""
+"""Keeps what was learned: one live row for one lesson, and one decision of the Librarian a session.
+
+Where a lesson belongs is decided and written under one advisory lock of tenant and domain, so that
+Librarians at work side by side see each other's rows. Its embedding is made before: nothing waits
+for a model under the lock.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import UUID
 
 from radiant_dagster.adapters import audit
+from radiant_dagster.adapters.grimoire import merging
 from radiant_dagster.adapters.grimoire.search import halfvec
 from radiant_dagster.adapters.postgres import Cursor
+from radiant_dagster.domain.dedup import NEIGHBOURS, Bands, Link, Neighbour, place
 from radiant_dagster.domain.extraction import ExtractedHeuristic
 from radiant_dagster.domain.heuristics import content_sha256, exact_sha256
+from radiant_dagster.domain.learning import LearningCaps
 from radiant_dagster.domain.posterior import expires_at
+from radiant_dagster.errors import ConfigurationError
 
-LOCK_DOMAIN = "select pg_advisory_xact_lock(hashtextextended(%s, 0))"
+LOCK = "select pg_advisory_xact_lock(hashtextextended(%s, 0))"
+# A merged row with this text counts where what it was merged into is still live.
 SAME_CONTENT = """
-    select id, state from radiant.knowledge_heuristics
-    where tenant_id = %s and domain = %s and polarity = %s and content_sha256 = %s
-      and state in ('quarantined', 'active')
+    with recursive up as (
+        select id as found, id, state, merged_into from radiant.knowledge_heuristics
+        where tenant_id = %(tenant)s and domain = %(domain)s and polarity = %(polarity)s
+          and content_sha256 = %(sha256)s and state in ('quarantined', 'active', 'merged')
+        union
+        select up.found, h.id, h.state, h.merged_into from up
+        join radiant.knowledge_heuristics h on h.tenant_id = %(tenant)s and h.id = up.merged_into)
+    select found as id from up where state in ('quarantined', 'active')
+    order by (found = id) desc limit 1
+"""
+BANDS = "select merge_at, link_at from radiant.embedding_model where id = %s"
+# Of each polarity, so that many alike of one never hide the opposite.
+NEAREST_LIVE = """
+    select id, polarity, trigger_pattern, action_template,
+           1 - (embedding <=> %(query)s::halfvec) as similarity
+    from radiant.knowledge_heuristics
+    where tenant_id = %(tenant)s and domain = %(domain)s and embedding_model = %(model)s
+      and polarity = %(polarity)s and state in ('quarantined', 'active')
+    order by embedding <=> %(query)s::halfvec limit %(limit)s
+"""
+NEAR_OFFERED = """
+    select 1 from radiant.knowledge_heuristics
+    where tenant_id = %(tenant)s and id = any(%(offered)s::uuid[]) and polarity = %(polarity)s
+      and embedding_model = %(model)s and 1 - (embedding <=> %(query)s::halfvec) >= %(link_at)s
+"""
+LEARNED_TODAY = """
+    select count(*) as of_tenant,
+           count(*) filter (where lower(source_user) = lower(%(user)s)) as of_user
+    from radiant.knowledge_heuristics
+    where tenant_id = %(tenant)s and created_by = 'librarian' and created_at >= %(since)s
 """
 INSERT_HEURISTIC = """
     insert into radiant.knowledge_heuristics (tenant_id, id, domain, polarity, trigger_pattern,
         action_template, embedding, embedding_model, content_sha256, source_execution_id,
-        source_user, outcome, extraction_model, created_by, expires_at)
+        source_user, outcome, extraction_model, created_by, expires_at, source_decision,
+        prompt_sha256, schema_version, parents)
     values (%(tenant)s, %(id)s, %(domain)s, %(polarity)s, %(trigger)s, %(action)s,
         %(embedding)s::halfvec, %(model)s, %(sha256)s, %(session)s, %(user)s, %(outcome)s,
-        %(extraction_model)s, %(created_by)s, %(expires_at)s)
+        %(extraction_model)s, %(created_by)s, %(expires_at)s, %(source_decision)s,
+        %(prompt_sha256)s, %(schema_version)s, %(parents)s::uuid[])
 """
 INSERT_VERSION = """
     insert into radiant.heuristic_version (tenant_id, heuristic_id, version, trigger_pattern,
@@ -33,15 +72,25 @@ INSERT_VERSION = """
     select tenant_id, id, version, trigger_pattern, action_template, %s, %s, %s
     from radiant.knowledge_heuristics where tenant_id = %s and id = %s
 """
+INSERT_LINK = """
+    insert into radiant.heuristic_link (tenant_id, a, b, kind, similarity)
+    values (%s, least(%s, %s), greatest(%s, %s), %s, %s) on conflict do nothing
+"""
+CITED = """
+    select distinct heuristic_id from radiant.heuristic_usage
+    where tenant_id = %s and session_id = %s and cited order by heuristic_id
+"""
 INSERT_LIBRARIAN = """
     insert into radiant.librarian_decision (tenant_id, session_id, decision, reason, heuristic_id,
-        source_user, reviewed, cost_micro_usd)
-    values (%s, %s, %s, %s, %s, %s, %s, %s) on conflict do nothing
+        source_user, reviewed, reward, cost_micro_usd)
+    values (%s, %s, %s, %s, %s, %s, %s, %s, %s) on conflict do nothing
 """
 LIBRARIAN_OF_SESSION = """
     select decision, reason, heuristic_id from radiant.librarian_decision
     where tenant_id = %s and session_id = %s
 """
+
+KeptAs = Literal["stored", "merged", "rederived", "was_offered", "daily_cap"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +100,10 @@ class NewHeuristic:
     Args:
         embedding: The trigger's vector, L2-normalised, as long as the model's dimensions.
         session_id: The session it was distilled from, None for a person's own.
+        source_decision: The approval whose decision it was learned from.
+        prompt_sha256: Of the scrubbed question.
+        schema_version: Of the extraction contract.
+        parents: Heuristics that its session's agents had cited.
     """
 
     id: UUID
@@ -64,24 +117,126 @@ class NewHeuristic:
     extraction_model: str
     created_by: Literal["librarian", "human", "import"]
     now: datetime
+    source_decision: UUID | None = None
+    prompt_sha256: bytes | None = None
+    schema_version: str | None = None
+    parents: tuple[UUID, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where a lesson went.
+
+    Args:
+        kept_as: ``stored``, ``merged`` into another row, ``rederived`` (it was there), or not kept:
+            ``was_offered`` to its own session, ``daily_cap`` reached.
+        heuristic_id: The row that holds its text.
+    """
+
+    kept_as: KeptAs
+    heuristic_id: UUID | None = None
+
+
+def lock_domain(cursor: Cursor, tenant_id: UUID, domain: str) -> None:
+    """Wait until no other transaction keeps a lesson of the tenant's domain."""
+    cursor.execute(LOCK, (f"{tenant_id}:{domain}",))
 
 
 def keep(cursor: Cursor, tenant_id: UUID, new: NewHeuristic) -> tuple[UUID, bool]:
-    """Store a heuristic as quarantined, unless the same one is there already.
-
-    Runs under an advisory lock of tenant, domain and polarity, so that concurrent Librarians with
-    one text leave one row.
+    """Store a heuristic as quarantined, unless the same text is there already.
 
     Returns:
-        Its id, and True where it is new.
+        The id of the row that holds its text, and True where it is new.
+    """
+    kept = keep_learned(cursor, tenant_id, new)
+    return kept.heuristic_id or new.id, kept.kept_as != "rederived"
+
+
+def keep_learned(
+    cursor: Cursor,
+    tenant_id: UUID,
+    new: NewHeuristic,
+    *,
+    offered: Sequence[UUID] = (),
+    caps: LearningCaps | None = None,
+) -> Kept:
+    """Store a lesson where it belongs, see `domain.dedup`.
+
+    Args:
+        offered: What the Grimoire had offered to the session; a lesson near one of these proves
+            nothing and is dropped.
+        caps: How many new ones a day may bring; None for a person's own.
     """
     extracted = new.extracted
     sha256 = content_sha256(extracted.trigger_pattern, extracted.action_template)
-    cursor.execute(LOCK_DOMAIN, (f"{tenant_id}:{new.domain}:{extracted.polarity}",))
-    cursor.execute(SAME_CONTENT, (tenant_id, new.domain, extracted.polarity, sha256))
+    lock_domain(cursor, tenant_id, new.domain)
+    key = {
+        "tenant": tenant_id,
+        "domain": new.domain,
+        "polarity": extracted.polarity,
+        "sha256": sha256,
+        "model": new.embedding_model,
+        "query": halfvec(new.embedding),
+    }
+    bands = _bands(cursor, new.embedding_model)
+    if offered:
+        ids = [str(item) for item in offered]
+        cursor.execute(NEAR_OFFERED, key | {"offered": ids, "link_at": bands.link_at})
+        if cursor.fetchone() is not None:
+            return Kept("was_offered")
+    cursor.execute(SAME_CONTENT, key)
+    same = cursor.fetchone()
+    if same is not None:
+        return Kept("rederived", same["id"])
+    if caps is not None and _day_is_full(cursor, tenant_id, new, caps):
+        return Kept("daily_cap")
+    placement = place(
+        extracted.polarity,
+        extracted.trigger_pattern,
+        extracted.action_template,
+        _neighbours(cursor, key),
+        bands,
+    )
+    _insert(cursor, tenant_id, new, sha256)
+    lives = new.id if placement.merge_into is None else placement.merge_into
+    for link in placement.links:
+        _link(cursor, tenant_id, lives, link)
+    if placement.merge_into is None:
+        return Kept("stored", new.id)
+    merging.merge_into(cursor, tenant_id, new.id, lives, actor=f"system:{new.created_by}")
+    return Kept("merged", new.id)
+
+
+def _bands(cursor: Cursor, model: str) -> Bands:
+    cursor.execute(BANDS, (model,))
     row = cursor.fetchone()
-    if row is not None:
-        return row["id"], False
+    if row is None:
+        raise ConfigurationError(
+            "RADIANT_EMBEDDING_MODEL", f"{model} is not registered", "Run `radiant doctor`."
+        )
+    return Bands(row["merge_at"], row["link_at"])
+
+
+def _neighbours(cursor: Cursor, key: dict[str, Any]) -> list[Neighbour]:
+    found: list[Neighbour] = []
+    for polarity in ("do", "avoid"):
+        cursor.execute(NEAREST_LIVE, key | {"polarity": polarity, "limit": NEIGHBOURS})
+        found += [Neighbour(**row) for row in cursor.fetchall()]
+    return sorted(found, key=lambda other: -other.similarity)
+
+
+def _day_is_full(cursor: Cursor, tenant_id: UUID, new: NewHeuristic, caps: LearningCaps) -> bool:
+    # Of the tenant, always after the domain's: the caps count all of its domains.
+    cursor.execute(LOCK, (f"{tenant_id}:learned today",))
+    since = new.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    cursor.execute(LEARNED_TODAY, {"tenant": tenant_id, "user": new.source_user, "since": since})
+    row: dict[str, Any] = cursor.fetchone() or {}
+    return caps.reached(of_user=row["of_user"], of_tenant=row["of_tenant"])
+
+
+def _insert(cursor: Cursor, tenant_id: UUID, new: NewHeuristic, sha256: bytes) -> None:
+    extracted = new.extracted
+    trigger, action = extracted.trigger_pattern.strip(), extracted.action_template.strip()
     cursor.execute(
         INSERT_HEURISTIC,
         {
@@ -89,8 +244,8 @@ def keep(cursor: Cursor, tenant_id: UUID, new: NewHeuristic) -> tuple[UUID, bool
             "id": new.id,
             "domain": new.domain,
             "polarity": extracted.polarity,
-            "trigger": extracted.trigger_pattern.strip(),
-            "action": extracted.action_template.strip(),
+            "trigger": trigger,
+            "action": action,
             "embedding": halfvec(new.embedding),
             "model": new.embedding_model,
             "sha256": sha256,
@@ -100,11 +255,14 @@ def keep(cursor: Cursor, tenant_id: UUID, new: NewHeuristic) -> tuple[UUID, bool
             "extraction_model": new.extraction_model,
             "created_by": new.created_by,
             "expires_at": expires_at(new.now, 0.5),
+            "source_decision": new.source_decision,
+            "prompt_sha256": new.prompt_sha256,
+            "schema_version": new.schema_version,
+            "parents": [str(parent) for parent in new.parents],
         },
     )
-    text = (extracted.trigger_pattern.strip(), extracted.action_template.strip())
     editor = f"system:{new.created_by}"
-    exact = exact_sha256(extracted.polarity, *text)
+    exact = exact_sha256(extracted.polarity, trigger, action)
     cursor.execute(INSERT_VERSION, (editor, "", exact, tenant_id, new.id))
     audit.record(
         cursor,
@@ -114,7 +272,17 @@ def keep(cursor: Cursor, tenant_id: UUID, new: NewHeuristic) -> tuple[UUID, bool
         session_id=new.session_id,
         heuristic_id=new.id,
     )
-    return new.id, True
+
+
+def _link(cursor: Cursor, tenant_id: UUID, heuristic_id: UUID, link: Link) -> None:
+    pair = (heuristic_id, link.other)
+    cursor.execute(INSERT_LINK, (tenant_id, *pair, *pair, link.kind, link.similarity))
+
+
+def cited_by_session(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> tuple[UUID, ...]:
+    """Return the heuristics that the agents of a session cited."""
+    cursor.execute(CITED, (tenant_id, session_id))
+    return tuple(row["heuristic_id"] for row in cursor.fetchall())
 
 
 def record_librarian(
@@ -127,9 +295,14 @@ def record_librarian(
     heuristic_id: UUID | None,
     source_user: str,
     reviewed: bool,
+    reward: float | None,
     cost_micro_usd: int,
 ) -> None:
-    """Keep what the Librarian decided about a session, once."""
+    """Keep what the Librarian decided about a session, once.
+
+    Args:
+        reward: What the session proves of the heuristic; None where nobody reviewed it yet.
+    """
     cursor.execute(
         INSERT_LIBRARIAN,
         (
@@ -140,6 +313,7 @@ def record_librarian(
             heuristic_id,
             source_user,
             reviewed,
+            reward,
             cost_micro_usd,
         ),
     )

@@ -1,0 +1,158 @@
+"""Moves confidence by the reviewed sessions that produced a lesson or came to it again.
+
+The evidence of a heuristic are the rows of `librarian_decision` that name it and carry a reward,
+each session once. What is known of a merged row counts for the rows it was merged into as well.
+Whatever moves, the candidate is asked whether it may be used from now on.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from radiant_dagster.adapters import audit
+from radiant_dagster.adapters.postgres import Cursor
+from radiant_dagster.domain.learning import VOUCHES_AT, may_promote
+
+EVIDENCE_ACTOR = "system:evidence"
+
+# The row itself and what it was merged into, from the outside in; union ends a circle.
+CHAIN = """
+    with recursive up as (
+        select id, merged_into from radiant.knowledge_heuristics
+        where tenant_id = %(tenant)s and id = %(id)s
+        union
+        select h.id, h.merged_into from radiant.knowledge_heuristics h
+        join up on h.id = up.merged_into where h.tenant_id = %(tenant)s)
+"""
+MOVE = f"""{CHAIN}
+    update radiant.knowledge_heuristics h
+    set alpha = h.alpha + %(alpha)s, beta = h.beta + %(beta)s, updated_at = clock_timestamp()
+    from up where h.tenant_id = %(tenant)s and h.id = up.id
+    returning h.id, h.merged_into
+"""  # noqa: S608 - a constant
+JUDGE = """
+    update radiant.librarian_decision set reviewed = true, reward = %s
+    where tenant_id = %s and session_id = %s and not reviewed and reward is null
+      and heuristic_id is not null
+    returning heuristic_id
+"""
+CANDIDATE = """
+    select h.domain, h.alpha, h.beta, p.auto_promote
+    from radiant.knowledge_heuristics h
+    join radiant.domain_policy p on p.tenant_id = h.tenant_id and p.name = h.domain
+    where h.tenant_id = %s and h.id = %s and h.state = 'quarantined'
+      and h.expires_at > clock_timestamp()
+    for no key update of h
+"""
+# Of the candidate and of everything that was merged into it. One person under two spellings is one.
+VOUCHERS = """
+    with recursive below as (
+        select id from radiant.knowledge_heuristics where tenant_id = %(tenant)s and id = %(id)s
+        union
+        select h.id from radiant.knowledge_heuristics h join below on h.merged_into = below.id
+        where h.tenant_id = %(tenant)s)
+    select count(*) as sessions, count(distinct lower(d.source_user)) as users
+    from radiant.librarian_decision d join below on d.heuristic_id = below.id
+    where d.tenant_id = %(tenant)s and d.reviewed and d.reward > %(vouches_at)s
+"""
+CONFLICTS = """
+    select count(*) as open from radiant.heuristic_link
+    where tenant_id = %(tenant)s and kind = 'conflict' and state = 'open'
+      and (a = %(id)s or b = %(id)s)
+"""
+ACTIVATE = """
+    update radiant.knowledge_heuristics
+    set state = 'active', approved_by = %s, approved_at = clock_timestamp(),
+        approved_sha256 = sha256(convert_to(
+            polarity || chr(31) || trigger_pattern || chr(31) || action_template, 'UTF8')),
+        updated_at = clock_timestamp()
+    where tenant_id = %s and id = %s
+    returning encode(approved_sha256, 'hex') as sha256
+"""
+
+
+def add(cursor: Cursor, tenant_id: UUID, heuristic_id: UUID, reward: float) -> bool:
+    """Count one reviewed session for a heuristic and for what it was merged into.
+
+    The session's row of `librarian_decision` has to be written before: it says who vouches.
+
+    Args:
+        reward: 0 to 1, what the session proves of the lesson.
+
+    Returns:
+        True where a candidate became active by it.
+    """
+    root = move(cursor, tenant_id, heuristic_id, reward, 1.0 - reward)
+    return root is not None and promote_if_proven(cursor, tenant_id, root)
+
+
+def move(
+    cursor: Cursor, tenant_id: UUID, heuristic_id: UUID, alpha: float, beta: float
+) -> UUID | None:
+    """Move the posterior of a heuristic and of everything it was merged into.
+
+    Returns:
+        The row that stands for all of them, None where the heuristic is gone.
+    """
+    cursor.execute(MOVE, {"tenant": tenant_id, "id": heuristic_id, "alpha": alpha, "beta": beta})
+    rows = cursor.fetchall()
+    return next((row["id"] for row in rows if row["merged_into"] is None), None)
+
+
+def judge_session(cursor: Cursor, tenant_id: UUID, session_id: UUID, reward: float) -> bool:
+    """Give a session that nobody had reviewed its outcome later, once.
+
+    Args:
+        reward: 0 to 1, what somebody who got the answer said it was worth.
+
+    Returns:
+        True where a lesson's confidence moved.
+    """
+    cursor.execute(JUDGE, (reward, tenant_id, session_id))
+    row = cursor.fetchone()
+    if row is None:
+        return False
+    add(cursor, tenant_id, row["heuristic_id"], reward)
+    return True
+
+
+def promote_if_proven(cursor: Cursor, tenant_id: UUID, heuristic_id: UUID) -> bool:
+    """Make a candidate active where the reviewed sessions of enough different users vouch for it.
+
+    Returns:
+        True where it became active now.
+    """
+    cursor.execute(CANDIDATE, (tenant_id, heuristic_id))
+    row = cursor.fetchone()
+    if row is None:
+        return False
+    key: dict[str, Any] = {"tenant": tenant_id, "id": heuristic_id}
+    cursor.execute(VOUCHERS, key | {"vouches_at": VOUCHES_AT})
+    vouchers: dict[str, Any] = cursor.fetchone() or {}
+    cursor.execute(CONFLICTS, key)
+    conflicts: dict[str, Any] = cursor.fetchone() or {}
+    if not may_promote(
+        domain=row["domain"],
+        auto_promote=row["auto_promote"],
+        users=vouchers["users"],
+        conflicts=conflicts["open"],
+        alpha=row["alpha"],
+        beta=row["beta"],
+    ):
+        return False
+    cursor.execute(ACTIVATE, (EVIDENCE_ACTOR, tenant_id, heuristic_id))
+    active: dict[str, Any] = cursor.fetchone() or {}
+    audit.record(
+        cursor,
+        tenant_id,
+        actor=EVIDENCE_ACTOR,
+        action="heuristic.promoted",
+        heuristic_id=heuristic_id,
+        detail={
+            "sha256": active["sha256"],
+            "sessions": vouchers["sessions"],
+            "users": vouchers["users"],
+            "alpha": round(row["alpha"], 4),
+            "beta": round(row["beta"], 4),
+        },
+    )
+    return True
