@@ -163,13 +163,13 @@ def import_lines(
         floor_of(cursor, checks.embeddings.model_id)  # refuses a model nothing is found with
         for line, vector in zip(lines, vectors, strict=True):
             new = _new(line, vector, checks.embeddings.model_id, actor, now, new_id())
-            heuristic_id, is_new = store.keep(cursor, tenant_id, new)
-            if not is_new:  # learned since it was checked
+            kept = store.keep_learned(cursor, tenant_id, new)
+            if kept.kept_as != "stored":  # learned since it was checked, or merged at once
                 duplicates += 1
                 continue
-            stored.append(heuristic_id)
+            stored.append(new.id)
             if active:
-                curation.promote(cursor, tenant_id, heuristic_id, actor=actor)
+                curation.promote(cursor, tenant_id, new.id, actor=actor)
     return Imported(tuple(stored), duplicates)
 
 
