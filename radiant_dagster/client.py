@@ -23,6 +23,7 @@ from radiant_dagster import errors
 from radiant_dagster.errors import ApiRefused, ApiUnavailable, ConfigurationError, RadiantError
 from radiant_dagster.wire import approvals as reviews
 from radiant_dagster.wire import base, reading
+from radiant_dagster.wire import grimoire as learned
 from radiant_dagster.wire import sessions as asked
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -49,6 +50,8 @@ KNOWN: Mapping[str, type[RadiantError]] = {
         errors.ApprovalForbidden,
         errors.OriginalErased,
         errors.HeuristicNotFound,
+        errors.HeuristicChanged,
+        errors.CurationForbidden,
         errors.IdempotencyConflict,
         errors.FeedbackRefused,
         errors.BudgetExceeded,
@@ -208,8 +211,40 @@ class RadiantClient:
         return self._send("POST", path, reviews.Originals, {"reason": reason})
 
     def find_ids(self, kind: str, prefix: str) -> list[UUID]:
-        """Return the ids of ``sessions`` or ``approvals`` that begin with some characters."""
+        """Return the ids of ``sessions``, ``approvals`` or ``grimoire`` that begin so."""
         return self._get(f"/{kind}/ids", base.Ids, {"prefix": prefix}).ids
+
+    def heuristics(self, **query: Any) -> learned.HeuristicPage:
+        """Return a page of heuristics; see `wire.grimoire.HeuristicQuery`."""
+        return self._get("/grimoire", learned.HeuristicPage, query)
+
+    def heuristic(self, heuristic_id: UUID) -> learned.HeuristicDetail:
+        """Return a heuristic with everything that a curator decides by."""
+        return self._get(f"/grimoire/{heuristic_id}", learned.HeuristicDetail)
+
+    def curation_queue(self, **query: Any) -> learned.Queue:
+        """Return what waits for a curator; see `wire.grimoire.QueueQuery`."""
+        return self._get("/grimoire/queue", learned.Queue, query)
+
+    def curate(
+        self, heuristic_id: UUID, act: str, *, version: int | None = None, **fields: Any
+    ) -> learned.Curated:
+        """Do something with a heuristic, once, however often it had to be sent.
+
+        Args:
+            act: ``promote``, ``retire``, ``revoke``, ``edit``, ``rollback``, ``pin``, ``merge``,
+                ``unmerge``, ``keep-apart`` or ``resolve``.
+            version: What was read; another one is refused. None for any.
+            fields: Of the act's body in `wire.grimoire`.
+        """
+        tag = "*" if version is None else f'"v{version}"'
+        path = f"/grimoire/{heuristic_id}/{act}"
+        return self._once(path, fields, learned.Curated, {"If-Match": tag})
+
+    def purge(self, kind: str, value: str, *, dry_run: bool = True) -> learned.Purged:
+        """List or retire everything that was derived from a session, a user or a heuristic."""
+        body = {"kind": kind, "value": value, "dry_run": dry_run}
+        return self._once("/grimoire/purge", body, learned.Purged)
 
     def me(self) -> base.Me:
         """Return whose key it is."""

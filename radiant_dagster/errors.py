@@ -25,6 +25,7 @@ RadiantError
 └── StateError              the wrong step for what is stored
     ├── SessionNotFound, ApprovalNotFound, HeuristicNotFound, TenantNotFound
     ├── PrincipalNotFound, KeyNotFound
+    ├── HeuristicChanged, CurationForbidden
     ├── SessionStateConflict, FeedbackRefused
     ├── ApprovalAlreadyResolved, ApprovalExpired, ApprovalForbidden, ApprovalChanged
     ├── ApprovalStale, ApprovalClaimed, OriginalErased
@@ -543,6 +544,30 @@ class HeuristicNotFound(StateError):
 
     def __init__(self, heuristic_id: UUID | str) -> None:
         super().__init__(f"No heuristic {heuristic_id}. List yours with `radiant grimoire list`.")
+
+
+class HeuristicChanged(StateError):
+    """The heuristic's text has another version than the one that was read."""
+
+    code = "heuristic_changed"
+
+    def __init__(self, heuristic_id: UUID | str, version: int) -> None:
+        super().__init__(
+            f"Heuristic {heuristic_id} is at version {version} by now. Read it again with "
+            f"`radiant grimoire show {heuristic_id}`."
+        )
+        self.version = version
+
+
+class CurationForbidden(StateError):
+    """This person may not let this text through."""
+
+    code = "curation_forbidden"
+
+    def __init__(self, heuristic_id: UUID | str, reason: str) -> None:
+        super().__init__(
+            f"You cannot let heuristic {heuristic_id} through: {reason}. Ask another curator."
+        )
 
 
 class PrincipalNotFound(StateError):

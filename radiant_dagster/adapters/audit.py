@@ -26,6 +26,10 @@ AUDIT_OF_APPROVAL = """
     select id, at, actor, action, detail from radiant.audit
     where tenant_id = %s and approval_id = %s order by id
 """
+AUDIT_OF_HEURISTIC = """
+    select id, at, actor, action, session_id, detail from radiant.audit
+    where tenant_id = %s and heuristic_id = %s order by id
+"""
 AUDIT = """
     select a.id, a.at, a.actor, a.action, a.session_id, a.approval_id, a.heuristic_id, a.detail,
            l.position, encode(l.hash, 'hex') as hash
@@ -114,6 +118,12 @@ def of_session(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> list[dict[s
 def of_approval(cursor: Cursor, tenant_id: UUID, approval_id: UUID) -> list[dict[str, Any]]:
     """Return a request's audit rows, oldest first."""
     cursor.execute(AUDIT_OF_APPROVAL, (tenant_id, approval_id))
+    return [dict(row) for row in cursor.fetchall()]
+
+
+def of_heuristic(cursor: Cursor, tenant_id: UUID, heuristic_id: UUID) -> list[dict[str, Any]]:
+    """Return a heuristic's audit rows, oldest first."""
+    cursor.execute(AUDIT_OF_HEURISTIC, (tenant_id, heuristic_id))
     return [dict(row) for row in cursor.fetchall()]
 
 

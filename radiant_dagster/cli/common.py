@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 
 import click
@@ -50,6 +50,11 @@ FIELD: Mapping[Kind, str] = {
     "session": "session",
     "approval_request": "approval",
     "knowledge_heuristics": "heuristic",
+}
+REMOTE: Mapping[Kind, Literal["sessions", "approvals", "grimoire"]] = {
+    "session": "sessions",
+    "approval_request": "approvals",
+    "knowledge_heuristics": "grimoire",
 }
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -208,7 +213,7 @@ def resolve_id(client: Either, kind: Kind, text: str, *, role: TenantRole = "rad
             FIELD[kind], "is not an id", "Copy it from the list, or its first 6 or more characters."
         )
     if isinstance(client, Remote):
-        found = client.find("sessions" if kind == "session" else "approvals", wanted)
+        found = client.find(REMOTE[kind], wanted)
     else:
         with client.database.tenant_transaction(client.tenant_id, role=role) as cursor:
             found = find_ids(cursor, client.tenant_id, kind, wanted)

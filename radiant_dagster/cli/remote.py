@@ -84,7 +84,7 @@ class Remote:
         """Decide on exactly what was read; returns the verdict that stands."""
         return self.api.decide(Approval.model_validate(row), verdict, **more).verdict
 
-    def find(self, kind: Literal["sessions", "approvals"], prefix: str) -> list[UUID]:
+    def find(self, kind: Literal["sessions", "approvals", "grimoire"], prefix: str) -> list[UUID]:
         """Return the ids that begin so."""
         return self.api.find_ids(kind, prefix)
 

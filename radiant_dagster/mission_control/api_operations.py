@@ -2,7 +2,13 @@
 
 from starlette.responses import Response
 
-from radiant_dagster.mission_control import api_approvals, api_events, api_reading, api_sessions
+from radiant_dagster.mission_control import (
+    api_approvals,
+    api_events,
+    api_grimoire,
+    api_reading,
+    api_sessions,
+)
 from radiant_dagster.mission_control.api import PREFIX, Operation
 from radiant_dagster.mission_control.api_document import as_json, build
 from radiant_dagster.mission_control.guard import Call, Endpoint
@@ -11,6 +17,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *api_sessions.OPERATIONS,
     *api_approvals.OPERATIONS,
     *api_events.OPERATIONS,
+    *api_grimoire.OPERATIONS,
     *api_reading.OPERATIONS,
 )
 

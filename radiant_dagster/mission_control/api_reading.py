@@ -1,12 +1,10 @@
-"""What the API lets read beside sessions and approvals: audit, Grimoire, budgets and the rest."""
+"""What the API lets read beside sessions and approvals: audit, budgets and the rest."""
 
 from dataclasses import asdict
 
 from starlette.responses import Response
 
 from radiant_dagster.adapters import audit, budgets, tenants
-from radiant_dagster.adapters.grimoire import reading
-from radiant_dagster.adapters.paging import Place
 from radiant_dagster.domain.principals import PERMISSIONS
 from radiant_dagster.mission_control.api import Operation, answer, read_query, rows
 from radiant_dagster.mission_control.guard import Call
@@ -52,33 +50,6 @@ def verify(call: Call) -> Response:
     return answer(wire.Verified.model_validate(found))
 
 
-def heuristics(call: Call) -> Response:
-    """Return a page of the Grimoire."""
-    query = read_query(call, wire.HeuristicQuery)
-    after = Place.parse(query.cursor) if query.cursor else None
-    with call.transaction() as cursor:
-        found = reading.list_heuristics(
-            cursor, call.tenant_id,
-            domain=query.domain, state=query.state, limit=query.limit + 1, after=after,
-        )  # fmt: skip
-    shown = found[: query.limit]
-    place = Place(shown[-1]["created_at"], shown[-1]["id"]) if len(found) > query.limit else None
-    return answer(
-        wire.HeuristicPage(
-            heuristics=rows(wire.Heuristic, shown), next_cursor=place.text if place else None
-        )
-    )
-
-
-def heuristic(call: Call) -> Response:
-    """Return one heuristic."""
-    with call.transaction() as cursor:
-        found = reading.get_heuristic(
-            cursor, call.tenant_id, call.request.path_params["heuristic_id"]
-        )
-    return answer(wire.Heuristic.model_validate(found))
-
-
 def budget(call: Call) -> Response:
     """Return limits and how their accounts stand."""
     user = read_query(call, wire.BudgetQuery).user
@@ -102,15 +73,6 @@ def panels(call: Call) -> Response:
 
 
 OPERATIONS = (
-    Operation(
-        "GET", "/grimoire", "grimoire.read", heuristics, "Grimoire",
-        "List heuristics, the newest first.",
-        {200: wire.HeuristicPage}, query=wire.HeuristicQuery,
-    ),
-    Operation(
-        "GET", "/grimoire/{heuristic_id:uuid}", "grimoire.read", heuristic, "Grimoire",
-        "Return one heuristic.", {200: wire.Heuristic}, problems=(404,),
-    ),
     Operation(
         "GET", "/budgets", "budget.read", budget, "Reading",
         "Return limits with what is spent, held and free.",

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from radiant_dagster.adapters.dagster_api import DagsterApi
 from radiant_dagster.adapters.deliverer import Deliverer
+from radiant_dagster.adapters.grimoire.texts import Checks
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.errors import ConfigurationError
@@ -77,6 +78,7 @@ def create_app(settings: Settings, *, endpoints: Sequence[Endpoint] = ENDPOINTS)
             threads=anyio.CapacityLimiter(HANDLER_THREADS),
             dagster=DagsterApi(settings.dagster_url, public_url=settings.dagster_public_url),
             streams=Streams(),
+            checks=Checks.of(settings),
         )
         deliverer.start()
         try:

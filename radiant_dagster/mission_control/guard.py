@@ -25,6 +25,7 @@ from starlette.routing import Route
 
 from radiant_dagster.adapters import web_sessions
 from radiant_dagster.adapters.dagster_api import DagsterApi
+from radiant_dagster.adapters.grimoire.texts import Checks
 from radiant_dagster.adapters.postgres import Cursor, Database, TenantRole
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.domain.principals import Permission, Principal
@@ -70,6 +71,7 @@ class Services:
         threads: Bounds the handlers that run at once.
         dagster: Asked to launch what was asked or decided; the sensor does what it misses.
         streams: Connections that stay open.
+        checks: What a curator's texts have to pass; loads its model with the first of them.
     """
 
     settings: Settings
@@ -81,6 +83,7 @@ class Services:
     threads: anyio.CapacityLimiter
     dagster: DagsterApi
     streams: Streams
+    checks: Checks
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Run something that blocks."""

@@ -40,6 +40,8 @@ def home(call: Call) -> Response:
     """Lead everybody to what they may see."""
     if call.principal.may("approvals.read"):
         return show_inbox(call)
+    if call.principal.may("grimoire.curate"):
+        return RedirectResponse("/grimoire", 303)
     return RedirectResponse("/sessions", 303)
 
 

@@ -23,6 +23,8 @@ from radiant_dagster.errors import (
     BudgetExceeded,
     BudgetMissing,
     Cancelled,
+    CurationForbidden,
+    HeuristicChanged,
     HeuristicNotFound,
     IdempotencyConflict,
     InvalidInput,
@@ -48,6 +50,8 @@ PUBLIC: tuple[tuple[type[RadiantError], int, str], ...] = (
     (SessionNotFound, 404, "No such session"),
     (ApprovalNotFound, 404, "No such approval"),
     (HeuristicNotFound, 404, "No such heuristic"),
+    (HeuristicChanged, 409, "The heuristic has changed"),
+    (CurationForbidden, 403, "Not for you to let through"),
     (PrincipalNotFound, 404, "No such principal"),
     (KeyNotFound, 404, "No such key"),
     (TenantNotFound, 404, "No such tenant"),
@@ -169,7 +173,7 @@ def _members(error: RadiantError) -> dict[str, Any]:
                     "decided_at": standing.decided_at.isoformat(),
                 }
             }
-        case ApprovalStale():
+        case ApprovalStale() | HeuristicChanged():
             return {"version": error.version}
         case ApprovalClaimed():
             return {"claimed_by": error.claimed_by, "until": error.until.isoformat()}

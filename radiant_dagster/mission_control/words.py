@@ -33,6 +33,14 @@ SESSION_STATES: Mapping[str, str] = {
     "failed": "Failed",
     "cancelled": "Cancelled",
 }
+HEURISTIC_STATES: Mapping[str, str] = {
+    "quarantined": "Candidate",
+    "active": "In use",
+    "retired": "Retired",
+    "expired": "Expired",
+    "merged": "Merged",
+    "revoked": "Revoked",
+}
 REASONS: Mapping[str, str] = {
     "requested": "A review was asked for",
     "domain_policy": "This domain is always reviewed",
@@ -66,6 +74,13 @@ ACTIONS: Mapping[str, str] = {
     "approval.cancelled": "Cancelled",
     "approval.escalated": "Seniors were asked",
     "approval.reminder": "Reminder sent",
+    "heuristic.quarantined": "Learned",
+    "heuristic.promoted": "Promoted",
+    "heuristic.retired": "Retired",
+    "heuristic.revoked": "Revoked",
+    "heuristic.edited": "Edited",
+    "heuristic.rolled_back": "Earlier text brought back",
+    "heuristic.kept_apart": "Kept apart",
     "session.created": "Question asked",
     "session.reduced": "Reduced to fit the budget",
     "session.cancelled": "Cancelled",
@@ -217,6 +232,7 @@ FILTERS: Mapping[str, Any] = {
     "at_zero": at_zero,
     "changes": word_diff,
     "state_word": lambda code: STATES.get(code, readable(code)),
+    "heuristic_word": lambda code: HEURISTIC_STATES.get(code, readable(code)),
     "session_word": lambda code: SESSION_STATES.get(code, readable(code)),
     "agent_word": lambda code: AGENT_STATES.get(code, readable(code)),
     "safety_word": lambda code: SAFETY.get(code or "unavailable", readable(code or "")),

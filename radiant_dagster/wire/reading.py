@@ -1,6 +1,5 @@
 """What the API lets read beside sessions and approvals."""
 
-from typing import Literal
 from uuid import UUID
 
 from pydantic import AwareDatetime, Field
@@ -55,44 +54,6 @@ class Verified(Answer):
     head: str
     broken_id: int | None
     problem: str | None
-
-
-class HeuristicQuery(Request):
-    """Which heuristics."""
-
-    domain: str | None = Field(None, max_length=63)
-    state: Literal["quarantined", "active", "retired", "expired"] | None = None
-    cursor: str | None = Field(None, max_length=100, description="next_cursor of the page before.")
-    limit: int = Field(50, ge=1, le=MAX_PAGE)
-
-
-class Heuristic(Answer):
-    """One row of the Grimoire."""
-
-    id: UUID
-    domain: str
-    polarity: str
-    state: str
-    trigger_pattern: str
-    action_template: str
-    confidence: float
-    success_count: int
-    failure_count: int
-    embedding_model: str | None
-    source_execution_id: UUID | None
-    outcome: str | None
-    created_by: str
-    approved_by: str | None
-    created_at: AwareDatetime
-    last_used_at: AwareDatetime | None
-    expires_at: AwareDatetime | None
-
-
-class HeuristicPage(Answer):
-    """Heuristics, the newest first."""
-
-    heuristics: list[Heuristic]
-    next_cursor: str | None
 
 
 class BudgetQuery(Request):

@@ -33,7 +33,7 @@ CHECKS = [
 
 
 @pytest.mark.timeout(3000)
-@pytest.mark.parametrize("role", ["service", "reviewer"])
+@pytest.mark.parametrize("role", ["service", "reviewer", "curator"])
 def test_the_api_answers_as_its_document_says(
     serve: Serve, people: People, tenant: uuid.UUID, role: str
 ) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from radiant_dagster.adapters.postgres import Database
+from tests.adapters.rows import insert_heuristic
 from tests.conftest import World
 from tests.mission_control.conftest import People, Serve, Site
 from tests.mission_control.test_api_sessions import execute
@@ -104,3 +107,23 @@ def test_refusals_of_the_server_keep_their_returncodes(terminal: Terminal, peopl
     assert terminal("rk_nonsense", "sessions", "list").returncode == 4
     assert terminal("", "sessions", "list").returncode == 4
     assert terminal(asker, "approvals", "list").returncode == 1
+
+
+def test_a_curator_needs_no_database(
+    terminal: Terminal, people: People, database: Database, tenant: uuid.UUID
+) -> None:
+    with database.tenant_transaction(tenant) as cursor:
+        item = str(insert_heuristic(cursor, tenant, state="quarantined", approved_sha256=None))
+    key = people.key_for("cora", "curator")
+
+    waiting = terminal.json(key, "grimoire", "queue")["candidates"]
+    promoted = terminal.json(key, "grimoire", "promote", item[:8], "--if-version", "1")
+    stale = terminal(key, "grimoire", "retire", item, "--if-version", "9")
+    exported = terminal(key, "grimoire", "export", "--state", "active")
+    purged = terminal.json(key, "grimoire", "purge", "--heuristic", item, "--yes")
+
+    assert [row["id"] for row in waiting] == [item]
+    assert promoted["state"] == "active"
+    assert (stale.returncode, "at version 1 by now" in stale.stderr) == (3, True)
+    assert json.loads(exported.stdout)["provenance"]["approved_by"] == "cora"
+    assert [row["state"] for row in purged["heuristics"]] == ["retired"]

@@ -1,0 +1,236 @@
+"""Gives heuristics other texts: checked as the Librarian's are, embedded, kept as versions.
+
+Checks and the embedding come before any transaction: a model may take seconds. A text that breaks a
+rule is refused with the field and the fix, and never quoted.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import psycopg2.errors
+
+from radiant_dagster.adapters.cato import Cato, build_cato
+from radiant_dagster.adapters.embeddings import EmbeddingModel, build_embeddings
+from radiant_dagster.adapters.grimoire.curation import lock, note, require_possible, text_hash
+from radiant_dagster.adapters.grimoire.search import floor_of, halfvec
+from radiant_dagster.adapters.postgres import Cursor
+from radiant_dagster.adapters.settings import Settings
+from radiant_dagster.domain.curation import (
+    MAX_REASON_CHARACTERS,
+    Edit,
+    Rollback,
+    require_second_person,
+)
+from radiant_dagster.domain.heuristic_text import require_plain, require_text
+from radiant_dagster.domain.heuristics import content_sha256
+from radiant_dagster.domain.phi import Detector, RuleDetector, has_identifiers
+from radiant_dagster.errors import CatoUnavailable, InvalidInput
+
+SAME_TEXT = """
+    select id from radiant.knowledge_heuristics
+    where tenant_id = %s and domain = %s and polarity = %s and content_sha256 = %s
+      and state in ('quarantined', 'active') and id <> %s
+"""
+OLD_TEXT = """
+    select trigger_pattern, action_template from radiant.heuristic_version
+    where tenant_id = %s and heuristic_id = %s and version = %s
+"""
+SET_TEXT = """
+    update radiant.knowledge_heuristics
+    set trigger_pattern = %(trigger)s, action_template = %(action)s,
+        embedding = %(embedding)s::halfvec, embedding_model = %(model)s,
+        content_sha256 = %(content)s, version = version + 1, updated_at = clock_timestamp(),
+        approved_sha256 = case when state = 'active' then %(exact)s else approved_sha256 end,
+        approved_by = case when state = 'active' then %(actor)s else approved_by end,
+        approved_at = case when state = 'active' then clock_timestamp() else approved_at end
+    where tenant_id = %(tenant)s and id = %(id)s
+"""
+ADD_VERSION = """
+    insert into radiant.heuristic_version (tenant_id, heuristic_id, version, trigger_pattern,
+        action_template, editor, reason, restores, content_sha256)
+    values (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+"""
+UNAVAILABLE = "cato_unavailable:"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A text that may be stored.
+
+    Args:
+        embedding: Of the trigger, L2-normalised, as long as the model's dimensions.
+    """
+
+    trigger_pattern: str
+    action_template: str
+    embedding: Sequence[float]
+    embedding_model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What a text has to pass before it is stored, and what embeds it."""
+
+    embeddings: EmbeddingModel
+    cato: Cato
+    detector: Detector
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Checks":
+        """Put them together as the settings say; nothing is loaded or asked yet."""
+        return cls(build_embeddings(settings), build_cato(settings), RuleDetector())
+
+    def require_safe(self, trigger_pattern: str, action_template: str) -> tuple[str, str]:
+        """Return both texts as they are to be stored.
+
+        Raises:
+            InvalidInput: Names the field and the fix.
+            CatoUnavailable: The safety check cannot be asked.
+        """
+        trigger, action = require_text(trigger_pattern, action_template)
+        self._require_nobody("trigger_pattern", trigger)
+        self._require_nobody("action_template", action)
+        risk = self.cato.check_storage_safety(f"{trigger}\n{action}", "heuristic")
+        for code in risk.reasons:
+            if code.startswith(UNAVAILABLE):
+                raise CatoUnavailable(code.removeprefix(UNAVAILABLE))
+        if risk.verdict != "safe":
+            raise InvalidInput(
+                "action_template",
+                f"or trigger_pattern is refused by the safety check ({', '.join(risk.reasons)})",
+                "Say when it applies and what to do, without commands to the agents themselves.",
+            )
+        return trigger, action
+
+    def require_reason(self, reason: str) -> str:
+        """Return a curator's reason, which is stored beside the text.
+
+        Raises:
+            InvalidInput: Too long, or as no text of a heuristic may be.
+        """
+        text = " ".join(reason.split())
+        if len(text) > MAX_REASON_CHARACTERS:
+            raise InvalidInput(
+                "reason", "is too long", f"Use at most {MAX_REASON_CHARACTERS} characters."
+            )
+        require_plain("reason", text)
+        self._require_nobody("reason", text)
+        return text
+
+    def _require_nobody(self, field: str, text: str) -> None:
+        found = has_identifiers(text, self.detector) if text else ()
+        if found:
+            raise InvalidInput(
+                field,
+                f"has personal data in it ({', '.join(found)})",
+                "Say it without names, numbers and dates of persons.",
+            )
+
+    def prepare(self, trigger_pattern: str, action_template: str) -> Prepared:
+        """Check and embed a text.
+
+        Raises:
+            InvalidInput, CatoUnavailable: See `require_safe`.
+            EmbeddingUnavailable: It cannot be embedded now.
+        """
+        trigger, action = self.require_safe(trigger_pattern, action_template)
+        vector = self.embeddings.embed([trigger])[0]
+        return Prepared(trigger, action, vector, self.embeddings.model_id)
+
+
+def old_text(cursor: Cursor, tenant_id: UUID, heuristic_id: UUID, version: int) -> tuple[str, str]:
+    """Return the trigger and action of a version.
+
+    Raises:
+        InvalidInput: There is none of that number.
+    """
+    cursor.execute(OLD_TEXT, (tenant_id, heuristic_id, version))
+    row = cursor.fetchone()
+    if row is None:
+        raise InvalidInput(
+            "to_version", f"{heuristic_id} has no version {version}", "Choose one of its history."
+        )
+    return row["trigger_pattern"], row["action_template"]
+
+
+def change_text(
+    cursor: Cursor,
+    tenant_id: UUID,
+    heuristic_id: UUID,
+    text: Prepared,
+    *,
+    actor: str,
+    reason: str,
+    restores: int | None = None,
+    if_version: int | None = None,
+) -> None:
+    """Give a heuristic another text, as a new version.
+
+    Of an active heuristic the new text is let through by that, on the curator's word.
+
+    Args:
+        restores: The version whose text this is.
+        if_version: What the caller read; None where any will do.
+
+    Raises:
+        HeuristicNotFound, HeuristicChanged: See `curation.lock`.
+        InvalidInput: Out of use, nothing changes, or another heuristic has this text.
+        CurationForbidden: It is active and came from the curator's own session, where it could
+            hurt.
+    """
+    content = content_sha256(text.trigger_pattern, text.action_template)
+    row = lock(cursor, tenant_id, heuristic_id, if_version=if_version)
+    require_possible(row, Edit if restores is None else Rollback, actor)
+    after = {**row, "version": row["version"] + 1}
+    after |= {"trigger_pattern": text.trigger_pattern, "action_template": text.action_template}
+    exact = text_hash(after)
+    if exact == text_hash(row):
+        raise InvalidInput("action_template", "and trigger are as before", "Change something.")
+    cursor.execute(SAME_TEXT, (tenant_id, row["domain"], row["polarity"], content, heuristic_id))
+    same = cursor.fetchone()
+    if same is not None:
+        raise _same_text(f"are those of {same['id']}")
+    if row["state"] == "active":
+        require_second_person(
+            heuristic_id, domain=row["domain"], source_user=row["source_user"], actor=actor
+        )
+    floor_of(cursor, text.embedding_model)  # refuses a model that nothing could be found with
+    values = {
+        "trigger": text.trigger_pattern,
+        "action": text.action_template,
+        "embedding": halfvec(text.embedding),
+        "model": text.embedding_model,
+        "content": content,
+        "exact": exact,
+        "actor": actor,
+        "tenant": tenant_id,
+        "id": heuristic_id,
+    }
+    try:
+        cursor.execute(SET_TEXT, values)
+    except psycopg2.errors.UniqueViolation:  # learned between the look above and now
+        raise _same_text("are another heuristic's") from None
+    cursor.execute(
+        ADD_VERSION,
+        (
+            tenant_id,
+            heuristic_id,
+            after["version"],
+            text.trigger_pattern,
+            text.action_template,
+            actor,
+            reason,
+            restores,
+            exact,
+        ),
+    )
+    facts = {"before": text_hash(row).hex()} | ({"restores": restores} if restores else {})
+    note(
+        cursor, tenant_id, after, "edited" if restores is None else "rolled_back",
+        actor=actor, **facts,
+    )  # fmt: skip
+
+
+def _same_text(problem: str) -> InvalidInput:
+    return InvalidInput("action_template", f"and trigger {problem}", "Merge the two instead.")

@@ -1,0 +1,118 @@
+"""`radiant grimoire export` and `import`: heuristics as lines of JSON."""
+
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+from rich.progress import Progress
+
+from radiant_dagster.adapters.grimoire import files
+from radiant_dagster.adapters.grimoire.texts import Checks
+from radiant_dagster.cli.common import (
+    Either,
+    as_option,
+    connect,
+    connect_either,
+    emit_json,
+    example,
+    json_option,
+    login_name,
+    make_console,
+    read_text,
+    tenant_option,
+)
+from radiant_dagster.cli.remote import Remote
+from radiant_dagster.domain.heuristic_files import as_line
+from radiant_dagster.errors import InvalidInput
+
+MAX_FILE_BYTES = 20_000_000
+SHOWN_FAULTS = 20
+PAGE = 200
+
+
+@click.command(
+    "export",
+    short_help="Write heuristics as lines of JSON.",
+    epilog=example("radiant grimoire export --state active > grimoire.jsonl"),
+)
+@click.option("--domain", help="Of this domain only.")
+@click.option("--state", help="In this state only.")
+@tenant_option
+def export(domain: str | None, state: str | None, tenant: str | None) -> None:
+    """Write one heuristic a line: polarity, domain, trigger, action, numbers and provenance."""
+    with connect_either(tenant) as client:
+        for row in _rows(client, domain, state):
+            click.echo(as_line(row))
+
+
+def _rows(client: Either, domain: str | None, state: str | None) -> Iterator[dict[str, Any]]:
+    if not isinstance(client, Remote):
+        yield from files.every_heuristic(
+            client.database, client.tenant_id, domain=domain, state=state
+        )
+        return
+    place: str | None = None
+    while True:
+        page = client.api.heuristics(domain=domain, state=state, limit=PAGE, cursor=place)
+        yield from (row.model_dump() for row in page.heuristics)
+        place = page.next_cursor
+        if place is None:
+            return
+
+
+@click.command(
+    "import",
+    short_help="Read heuristics from lines of JSON.",
+    epilog=example("radiant grimoire import grimoire.jsonl --as curator"),
+)
+@click.argument("file", metavar="FILE")
+@click.option(
+    "--active", is_flag=True, help="Let agents use them at once, on your word. Not in domains "
+    "where two people have to look.",
+)  # fmt: skip
+@as_option
+@tenant_option
+@json_option
+def import_(file: str, active: bool, actor: str | None, tenant: str | None, as_json: bool) -> None:
+    """Read heuristics from a file, or from standard input for `-`, as candidates.
+
+    Every line is checked before one is stored; all are stored, or none. Numbers of another
+    installation are not taken over: trust is earned here. Needs the database.
+    """
+    who = login_name(actor)
+    text = read_text("file", file, max_bytes=MAX_FILE_BYTES)
+    with connect(tenant) as client:
+        checks = Checks.of(client.settings)
+        with client.database.tenant_transaction(client.tenant_id) as cursor:
+            found = files.check(cursor, client.tenant_id, text, checks, actor=who, active=active)
+        _require_no_fault(found)
+        with Progress(console=make_console(stderr=True), transient=True) as bar:
+            task = bar.add_task("Embedding", total=len(found.lines))
+            done = files.import_lines(
+                client.database, client.tenant_id, found, checks,
+                actor=who, active=active, now=datetime.now(UTC), new_id=uuid.uuid4,
+                progress=lambda number: bar.advance(task, number),
+            )  # fmt: skip
+    state = "active" if active else "quarantined"
+    if as_json:
+        emit_json({"imported": done.ids, "state": state, "duplicate_lines": list(found.duplicates)})
+        return
+    click.echo(f"{len(done.ids)} imported as {state}, {done.duplicates} were known already.")
+
+
+def _require_no_fault(found: files.Checked) -> None:
+    if not found.faults:
+        return
+    lines = [fault.text for fault in found.faults[:SHOWN_FAULTS]]
+    if len(found.faults) > SHOWN_FAULTS:
+        lines.append(f"... and {len(found.faults) - SHOWN_FAULTS} more.")
+    raise InvalidInput(
+        "file",
+        f"has {len(found.faults)} lines that cannot be imported; nothing was stored",
+        "Mend them:\n" + "\n".join(lines),
+    )
+
+
+COMMANDS = (export, import_)
