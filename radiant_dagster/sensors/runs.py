@@ -8,11 +8,11 @@ from uuid import UUID
 
 import dagster as dg
 from dagster._core.errors import DagsterRunNotFoundError
-from dagster._core.launcher import WorkerStatus
 
 from radiant_dagster.adapters import dispatch, run_outcomes
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.domain.approvals import attempt_of
+from radiant_dagster.engine.launcher import RadiantRunLauncher
 from radiant_dagster.jobs import synthesis_and_librarian
 from radiant_dagster.resources import DatabaseResource
 
@@ -180,18 +180,17 @@ def fail_lost_starts(instance: dg.DagsterInstance, *, grace_seconds: float) -> i
         How many runs were failed.
     """
     launcher = instance.run_launcher
-    if not launcher.supports_check_run_worker_health:
+    if not isinstance(launcher, RadiantRunLauncher):
         return 0
     before = datetime.now(UTC) - timedelta(seconds=grace_seconds)
     starting = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING], updated_before=before)
-    lost = 0
-    for run in instance.get_runs(starting, limit=MOST_LOOKED_AT, ascending=True):
-        health = launcher.check_run_worker_health(run)
-        if health.status in (WorkerStatus.FAILED, WorkerStatus.NOT_FOUND):
+    runs = instance.get_runs(starting, limit=MOST_LOOKED_AT, ascending=True)
+    lost = launcher.lost_tasks(runs)
+    for run in runs:
+        if run.run_id in lost:
             # A worker that gets it after all sees that it has ended and leaves it.
-            instance.report_run_failed(run, f"Lost before it began. {health.msg or ''}".strip())
-            lost += 1
-    return lost
+            instance.report_run_failed(run, f"Lost before it began. {lost[run.run_id]}".strip())
+    return len(lost)
 
 
 def mark_stuck(
