@@ -17,7 +17,14 @@ from benchmarks.stack import Bench, bench_stack
 from benchmarks.suite import PROMPT, Line, swarm
 from radiant_dagster.adapters.submission import prepare, store_session
 from tests.services.power_cuts import PowerCuts
-from tests.services.review_load import ENVIRONMENT, Records, Verdict, judge, prepare_tenant
+from tests.services.review_load import (
+    ENVIRONMENT,
+    Records,
+    Verdict,
+    is_genuine,
+    judge,
+    prepare_tenant,
+)
 from tests.services.reviewers import AIMED, reviewing
 from tests.services.webhook_receiver import Receiver
 
@@ -48,7 +55,7 @@ def decide_under_load_part(home: Path, requests: int) -> Iterator[Line]:
     """
     sessions = [uuid4() for _ in range(requests)]
     cuts: Counter[str] = Counter()
-    with Receiver() as receiver, bench_stack(home, more=ENVIRONMENT) as bench:
+    with Receiver(check=is_genuine) as receiver, bench_stack(home, more=ENVIRONMENT) as bench:
         settings = bench.settings
         assert settings.review_database_url is not None  # noqa: S101 - the stack has just set it
         prepare_tenant(

@@ -6,14 +6,15 @@ a lease on whatever nobody carries out, so nothing is lost when it dies between 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from radiant_dagster.adapters import audit, events, idempotency
 from radiant_dagster.adapters.approvals import expire
 from radiant_dagster.adapters.postgres import Cursor, Database
 from radiant_dagster.domain.approvals import (
-    MAX_CONTINUATION_ATTEMPTS,
+    MAX_CONTINUATION_FAILURES,
+    MAX_CONTINUATION_LOSSES,
     SYSTEM_DEADLINE,
     extended_deadline,
     may_extend,
@@ -55,11 +56,10 @@ ASK_SENIORS = """
     where r.tenant_id = due.tenant_id and r.id = due.id
     returning r.tenant_id, r.id, r.session_id, r.domain, r.deadline
 """
-DOMAIN = "select domain from radiant.approval_request where tenant_id = %s and id = %s"
 LEASE = """
     update radiant.approval_decision d set requested_at = clock_timestamp()
     from (select tenant_id, approval_id from radiant.approval_decision
-          where done_at is null and claimed_run_id is null and attempt <= %s
+          where done_at is null and claimed_run_id is null and failures < %s and losses < %s
             and (requested_at is null
                  or requested_at < clock_timestamp() - make_interval(secs => %s))
           order by decided_at limit %s for update skip locked) due
@@ -79,25 +79,9 @@ CLAIM = """
 CLAIMANT = """
     select claimed_run_id from radiant.approval_decision where tenant_id = %s and approval_id = %s
 """
-# Nobody may hear of a run's end: the daemon that watched died with it, or the run was deleted.
-CLAIMED = """
-    select approval_id, claimed_run_id from radiant.approval_decision
-    where done_at is null and claimed_at < clock_timestamp() - make_interval(secs => %s)
-      and claimed_run_id is not null
-    order by claimed_at limit %s
-"""
 DONE = """
     update radiant.approval_decision set done_at = clock_timestamp()
     where tenant_id = %s and session_id = %s and done_at is null
-"""
-# A run that failed before it could claim counts as well: its run key is used up, so without a new
-# attempt the decision would never be launched again. Its own attempt number makes it count once.
-RETRY = """
-    update radiant.approval_decision
-    set claimed_run_id = null, requested_at = null, attempt = least(attempt + 1, %(most)s + 1)
-    where approval_id = %(approval)s and done_at is null
-      and (claimed_run_id = %(run)s or (claimed_run_id is null and attempt = %(attempt)s))
-    returning tenant_id, session_id, attempt
 """
 
 
@@ -210,7 +194,8 @@ def _tell(
 def lease_decisions(database: Database, *, limit: int = 50) -> list[Dispatch]:
     """Take a lease on decisions nobody carries out yet, the whole backlog and no cursor."""
     with database.system_transaction("radiant_dispatch") as cursor:
-        cursor.execute(LEASE, (MAX_CONTINUATION_ATTEMPTS, LEASE_SECONDS, limit))
+        most = (MAX_CONTINUATION_FAILURES, MAX_CONTINUATION_LOSSES)
+        cursor.execute(LEASE, (*most, LEASE_SECONDS, limit))
         return [Dispatch(**row) for row in cursor.fetchall()]
 
 
@@ -247,79 +232,6 @@ def claim_decision(
     raise DecisionAlreadyClaimed(approval_id, claimant["claimed_run_id"] or "(session ended)")
 
 
-def claimed_decisions(
-    database: Database, *, older_than_seconds: float, limit: int
-) -> list[tuple[UUID, str]]:
-    """Return approval and run of decisions that a run should be carrying out, oldest first."""
-    with database.system_transaction("radiant_dispatch") as cursor:
-        cursor.execute(CLAIMED, (older_than_seconds, limit))
-        return [(row["approval_id"], row["claimed_run_id"]) for row in cursor.fetchall()]
-
-
 def finish_decisions(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> None:
     """Mark the session's decisions as carried out."""
     cursor.execute(DONE, (tenant_id, session_id))
-
-
-def retry_continuation(
-    database: Database, approval_id: UUID, run_id: str, *, attempt: int | None = None
-) -> int | Literal["stuck"] | None:
-    """Give a failed continuation's decision back for another attempt.
-
-    Args:
-        run_id: The failed run.
-        attempt: The attempt it was launched for, where its run key says so; it counts where the
-            run failed before it claimed the decision.
-
-    Returns:
-        The number of the next attempt; ``stuck`` where all are used up, which an event tells as
-        well; None where the run is not the one that carries the decision out.
-    """
-    values = {
-        "approval": approval_id,
-        "run": run_id,
-        "attempt": attempt,
-        "most": MAX_CONTINUATION_ATTEMPTS,
-    }
-    with database.system_transaction("radiant_dispatch") as cursor:
-        cursor.execute(RETRY, values)
-        row = cursor.fetchone()
-        if row is None:
-            return None
-        audit.record(
-            cursor,
-            row["tenant_id"],
-            actor="system:dispatch",
-            action="continuation.failed",
-            session_id=row["session_id"],
-            approval_id=approval_id,
-            detail={"next_attempt": row["attempt"]},
-        )
-        if row["attempt"] <= MAX_CONTINUATION_ATTEMPTS:
-            return row["attempt"]
-        _raise_alarm(cursor, row, approval_id)
-    return "stuck"
-
-
-def _raise_alarm(cursor: Cursor, row: Mapping[str, Any], approval_id: UUID) -> None:
-    """Record that a decision is not carried out by itself any more and needs a person."""
-    audit.record(
-        cursor,
-        row["tenant_id"],
-        actor="system:dispatch",
-        action="approval.stuck",
-        session_id=row["session_id"],
-        approval_id=approval_id,
-    )
-    cursor.execute(DOMAIN, (row["tenant_id"], approval_id))
-    request = cursor.fetchone()
-    assert request is not None  # noqa: S101 - a decision refers to its request
-    events.emit(
-        cursor,
-        row["tenant_id"],
-        "approval.stuck",
-        session_id=row["session_id"],
-        domain=request["domain"],
-        approval_id=approval_id,
-        detail={"attempts": MAX_CONTINUATION_ATTEMPTS},
-    )

@@ -149,6 +149,9 @@ def submit(
         reasons=reasons,
     )
     if stored != approval_id:  # a repeat: what reviewers see is what was stored at first
-        withheld = bool(approvals.get_approval(cursor, tenant_id, stored)["withheld"])
+        standing = approvals.get_approval(cursor, tenant_id, stored)
+        withheld = bool(standing["withheld"])
+        if standing["state"] != "pending":  # decided meanwhile: the session is its decision's now
+            return stored, withheld
     sessions.advance(cursor, tenant_id, session["id"], "awaiting_review")
     return stored, withheld

@@ -10,14 +10,17 @@ from radiant_dagster.adapters.postgres import Database
 SessionKey = tuple[UUID, UUID]
 """Tenant id and session id."""
 
+# A session that a continuation concludes is that run's: an older run of it, whose worker was lost
+# after the request was stored, must not end it.
 MARK_FAILED = """
     update radiant.session
     set status = 'failed', failure_code = 'run_failed', ended_at = clock_timestamp(),
         failure_message = 'The Dagster run ended without an answer; see the run in Dagit.'
-    where (dagster_run_id = any(%(runs)s) or conclude_run_id = any(%(runs)s)
-           or (tenant_id = %(tenant)s and id = %(session)s and status = 'created'
-               and dagster_run_id is null))
-      and status in ('created', 'running', 'synthesised', 'concluding')
+    where (status in ('created', 'running', 'synthesised')
+           and (dagster_run_id = any(%(runs)s) or conclude_run_id = any(%(runs)s)))
+       or (status = 'concluding' and coalesce(conclude_run_id, dagster_run_id) = any(%(runs)s))
+       or (tenant_id = %(tenant)s and id = %(session)s and status = 'created'
+           and dagster_run_id is null)
     returning tenant_id, id, domain, status
 """
 MARK_CANCELLED = """

@@ -9,10 +9,12 @@ from rich.console import Console
 from rich.table import Table
 
 from radiant_dagster.adapters import approvals as store
+from radiant_dagster.adapters import recovery
 from radiant_dagster.adapters.continuation import launch_soon
 from radiant_dagster.cli.common import (
     Either,
     as_option,
+    connect,
     connect_either,
     duration,
     emit_json,
@@ -407,3 +409,28 @@ def modify(
         guidance=guidance, as_json=as_json, edited_text=edited,
         edit=edit,
     )  # fmt: skip
+
+
+@approvals.command(
+    short_help="Have a decision carried out that could not be.",
+    epilog=example("radiant approvals retry 8c01d2"),
+)
+@click.argument("approval_id", metavar="ID")
+@as_option
+@tenant_option
+@json_option
+def retry(approval_id: str, actor: str | None, tenant: str | None, as_json: bool) -> None:
+    """Have a decision carried out again, whose runs failed or were lost too often.
+
+    Mend the cause first; `radiant sessions show` links its runs. What was decided stays as it is.
+    """
+    who = login_name(actor)
+    with connect(tenant) as client:
+        # Workers' login, which leases decisions, is no reviewer's.
+        wanted = resolve_id(client, "approval_request", approval_id)
+        session_id = recovery.revive(client.database, client.tenant_id, wanted, actor=who)
+    if as_json:
+        emit_json({"approval_id": wanted, "session_id": session_id})
+    else:
+        click.echo("The approval sensor launches it within seconds.")
+        click.echo(f"  radiant sessions watch {short(session_id)}")

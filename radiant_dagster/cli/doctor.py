@@ -34,6 +34,8 @@ from radiant_dagster.cli.common import (
     open_database,
     plain,
 )
+from radiant_dagster.cli.doctor_reviews import check_decisions, check_keys, check_targets
+from radiant_dagster.cli.findings import Failed, Noted, Skipped
 from radiant_dagster.cli.main import EXIT_FAILED
 from radiant_dagster.errors import (
     CatoUnavailable,
@@ -71,18 +73,6 @@ class Check:
     detail: str
 
 
-class Failed(Exception):
-    """A check failed, for a reason that is no error of ours."""
-
-
-class Skipped(Exception):
-    """A check does not apply here."""
-
-
-class Noted(Exception):
-    """A check found something that a person should know."""
-
-
 def checks(settings: Settings | ConfigurationError) -> Iterator[tuple[str, Callable[[], str]]]:
     """Yield every check by name; each returns what it found or raises."""
     yield "Python and packages", check_packages
@@ -102,6 +92,9 @@ def checks(settings: Settings | ConfigurationError) -> Iterator[tuple[str, Calla
     yield "Reviewer's login", lambda: check_reviewer(s)
     yield "Mission Control", lambda: check_mission_control(s)
     yield "Tenant", lambda: check_tenant(s)
+    yield "Decisions", lambda: check_decisions(s)
+    yield "Webhooks", lambda: check_targets(s)
+    yield "Keys", lambda: check_keys(s)
     yield "Broker", lambda: check_broker(s)
     yield "Dagster webserver", lambda: f"{s.dagster_url}, Dagster {_dagster(s).version()}"
     yield "Code location", lambda: check_location(s)

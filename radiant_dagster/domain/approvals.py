@@ -43,7 +43,9 @@ MAX_GUIDANCE_CHARACTERS = 8_000
 MAX_EDIT_CHARACTERS = 100_000
 MAX_REASON_CHARACTERS = 200
 MAX_ASSIGNEES = 100
-MAX_CONTINUATION_ATTEMPTS = 3
+MAX_CONTINUATION_FAILURES = 3
+# Lost workers are no fault of the decision, but one that kills every worker must stop as well.
+MAX_CONTINUATION_LOSSES = 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ Permission = Literal[
     "approvals.read",
     "approvals.decide",
     "approvals.claim",
+    "approvals.release",
     "approvals.reveal",
     "approvals.admin",
     "sessions.submit",
@@ -44,6 +45,8 @@ PERMISSIONS: Mapping[Permission, frozenset[Role]] = {
     # An admin appoints reviewers and does not decide by virtue of that.
     "approvals.decide": frozenset({"reviewer", "senior"}),
     "approvals.claim": frozenset({"reviewer", "senior"}),
+    # An admin breaks the claim of somebody who went home.
+    "approvals.release": frozenset({"reviewer", "senior", "admin"}),
     "approvals.reveal": frozenset({"privacy"}),
     "approvals.admin": frozenset({"admin"}),
     "sessions.submit": frozenset({"service", "reviewer", "senior", "admin"}),

@@ -11,7 +11,8 @@ after its visibility timeout would start a second worker on it, while agents' an
 anyway and re-execution from failure skips them.
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import dagster as dg
@@ -23,7 +24,7 @@ from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import pack_value
 from dagster_celery.config import TASK_EXECUTE_JOB_NAME
 from dagster_celery.launcher import CeleryRunLauncher
-from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
+from dagster_celery.tags import DAGSTER_CELERY_QUEUE_TAG, DAGSTER_CELERY_TASK_ID_TAG
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
@@ -31,6 +32,7 @@ from radiant_dagster.errors import BrokerUnavailable
 
 PING_SECONDS = 2.0
 PINGS = 2  # one missed answer may be a busy moment
+FLIGHT_SECONDS = 2.0  # from the broker's queue to a worker's note of it, on a busy machine
 NOT_BEGUN = frozenset(
     {
         dg.DagsterRunStatus.QUEUED,
@@ -117,20 +119,77 @@ class RadiantRunLauncher(CeleryRunLauncher):
         try:
             result = self._result(task_id)
             state = result.state
-            if state == "SUCCESS":
+            if state == "SUCCESS" and self._has_ended(run):
                 return CheckRunHealthResult(WorkerStatus.SUCCESS)
             if state in {"FAILURE", "REVOKED"}:
                 return CheckRunHealthResult(
                     WorkerStatus.FAILED, f"The Celery task ended as {state}: its worker was lost."
                 )
-            if state == "STARTED":
-                return self._ask_worker(result, task_id)
+            if state in {"STARTED", "SUCCESS"}:
+                return self._ask_worker(run, result, task_id)
         except BROKER_ERRORS:
             # Nobody can be asked; failing every running run for that would be worse.
             return CheckRunHealthResult(WorkerStatus.RUNNING, "The broker does not answer.")
         return CheckRunHealthResult(WorkerStatus.RUNNING, f"The Celery task is {state}.")
 
-    def _ask_worker(self, result: AsyncResult, task_id: str) -> CheckRunHealthResult:
+    def lost_tasks(self, runs: Sequence[dg.DagsterRun]) -> dict[str, str]:
+        """Return which launched runs nobody will begin, each with the reason.
+
+        A task that nobody has noted anything of waits in the broker, or is lost: its launcher died
+        before it handed it over, or a worker took it from the queue and died before it noted that.
+
+        Args:
+            runs: Runs that are STARTING.
+        """
+        lost: dict[str, str] = {}
+        waiting: list[dg.DagsterRun] = []
+        for run in runs:
+            health = self.check_run_worker_health(run)
+            if health.status in (WorkerStatus.FAILED, WorkerStatus.NOT_FOUND):
+                lost[run.run_id] = health.msg or ""
+            else:
+                waiting.append(run)
+        try:
+            adrift = self._not_held(waiting)
+            if adrift:  # one may be on its way from the queue to a worker at this very moment
+                time.sleep(FLIGHT_SECONDS)
+                adrift = self._not_held(adrift)
+        except BROKER_ERRORS:
+            return lost
+        return lost | {run.run_id: "The broker has no task for it." for run in adrift}
+
+    def _not_held(self, runs: Sequence[dg.DagsterRun]) -> list[dg.DagsterRun]:
+        """Return the runs whose tasks neither worker nor broker knows of."""
+        if not runs:
+            return []
+        queues = {run.tags.get(DAGSTER_CELERY_QUEUE_TAG, self.default_queue) for run in runs}
+        messages = self._messages(queues)
+        tasks = {run.run_id: run.tags[DAGSTER_CELERY_TASK_ID_TAG] for run in runs}
+        held = {run_id for run_id, task in tasks.items() if task.encode() in messages}
+        # Read after the broker: what left the queue meanwhile has a state by now.
+        return [
+            run
+            for run in runs
+            if run.run_id not in held and self._result(tasks[run.run_id]).state == "PENDING"
+        ]
+
+    def _messages(self, queues: set[str]) -> bytes:
+        """Return what waits in queues, and what workers have taken and not begun."""
+        with self.celery.connection_for_read() as connection:
+            channel: Any = connection.default_channel
+            keys = [
+                channel._q_for_pri(queue, n) for queue in queues for n in channel.priority_steps
+            ]
+            waiting = [item for key in keys for item in channel.client.lrange(key, 0, -1)]
+            return b"\n".join((*waiting, *channel.client.hvals(channel.unacked_key)))
+
+    def _has_ended(self, run: dg.DagsterRun) -> bool:
+        now = self._instance.get_run_by_id(run.run_id)
+        return now is None or now.is_finished
+
+    def _ask_worker(
+        self, run: dg.DagsterRun, result: AsyncResult, task_id: str
+    ) -> CheckRunHealthResult:
         info: Any = result.info
         hostname = info.get("hostname") if isinstance(info, Mapping) else None
         inspect = self.celery.control.inspect(
@@ -144,7 +203,9 @@ class RadiantRunLauncher(CeleryRunLauncher):
                 # A worker of that name lives without the task: it ended just now, or the worker
                 # was started anew. The task's own state tells which.
                 break
-        if self._result(task_id).state == "SUCCESS":
+        # A task delivered again to another worker succeeds there at once and begins nothing; the
+        # run that the first worker began and died with is as lost as without that.
+        if self._result(task_id).state == "SUCCESS" and self._has_ended(run):
             return CheckRunHealthResult(WorkerStatus.SUCCESS)
         return CheckRunHealthResult(
             WorkerStatus.FAILED, f"Worker {hostname or 'unknown'} no longer runs the task."

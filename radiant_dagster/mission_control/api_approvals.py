@@ -121,7 +121,7 @@ def claim(call: Call) -> Response:
 
 
 def release(call: Call) -> Response:
-    """Give a claim back."""
+    """Give a claim back, or break somebody else's as an admin."""
     claims.release(call.services.database, call.tenant_id, approval_id(call), reviewer_of(call))
     return answer(
         wire.Claimed(
@@ -308,7 +308,8 @@ OPERATIONS = (
         {200: wire.Claimed}, problems=(404, 409, 410, 423),
     ),
     Operation(
-        "DELETE", f"{ONE}/claim", "approvals.claim", release, TAG, "Give a claim back.",
+        "DELETE", f"{ONE}/claim", "approvals.release", release, TAG,
+        "Give a claim back; the role admin breaks somebody else's.",
         {200: wire.Claimed}, problems=(404, 409, 423),
     ),
     Operation(

@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 from radiant_dagster.adapters.dagster_api import DagsterApi
 from radiant_dagster.adapters.deliverer import Deliverer
@@ -22,6 +23,7 @@ from radiant_dagster.mission_control.guard import (
     ATTEMPTS_PER_MINUTE,
     HANDLER_THREADS,
     Endpoint,
+    GuardedRoute,
     Services,
     problem_page,
 )
@@ -118,13 +120,22 @@ def _templates() -> Environment:
     return environment
 
 
+def _methods(request: Request) -> list[str]:
+    """Return the methods of an address; Starlette knows those of its first route only."""
+    matching = (
+        route
+        for route in request.app.routes
+        if isinstance(route, GuardedRoute) and route.matches(request.scope)[0] is Match.PARTIAL
+    )
+    return sorted({method for route in matching for method in route.methods or ()})
+
+
 async def _unrouted(request: Request, error: Exception) -> Response:
     """Answer for addresses and methods that no endpoint has."""
     problem = problem_of(not_found())
     if isinstance(error, HTTPException) and error.status_code == 405:
-        problem = Problem(
-            405, "method_not_allowed", "Not this method", "See Allow.", error.headers or {}
-        )
+        allow = {"Allow": ", ".join(_methods(request))}
+        problem = Problem(405, "method_not_allowed", "Not this method", "See Allow.", allow)
     if "text/html" in request.headers.get("accept", ""):
         return problem_page(request.app.state.services, problem, request, None)
     return problem.response(request.state.request_id)

@@ -130,6 +130,7 @@ def _page(
         refusal=_refusal(call, row),
         is_mine=claimed is not None and same_person(claimed, call.principal.name),
         may_claim=call.principal.may("approvals.claim"),
+        may_break=call.principal.may("approvals.admin"),
         may_reveal=call.principal.may("approvals.reveal"),
         may_session=call.principal.may("sessions.read"),
         run_url=f"{dagster.rstrip('/')}/runs/{run_id}" if run_id else None,
@@ -245,7 +246,7 @@ def claim(call: Call) -> Response:
 
 
 def release(call: Call) -> Response:
-    """Give the request back."""
+    """Give the request back, or break somebody else's claim as an admin."""
     try:
         claims.release(call.services.database, call.tenant_id, _id(call), reviewer_of(call))
     except RadiantError as error:
@@ -292,6 +293,6 @@ ENDPOINTS = (
     Endpoint("POST", f"{BASE}/decision", "approvals.decide", decide, kind="page"),
     Endpoint("POST", f"{BASE}/preview", "approvals.decide", preview, kind="page"),
     Endpoint("POST", f"{BASE}/claim", "approvals.claim", claim, kind="page"),
-    Endpoint("POST", f"{BASE}/release", "approvals.claim", release, kind="page"),
+    Endpoint("POST", f"{BASE}/release", "approvals.release", release, kind="page"),
     Endpoint("POST", f"{BASE}/reveal", "approvals.reveal", show_original, kind="page"),
 )

@@ -8,16 +8,18 @@ from uuid import UUID
 
 import dagster as dg
 from dagster._core.errors import DagsterRunNotFoundError
-from dagster._core.launcher import WorkerStatus
 
-from radiant_dagster.adapters import dispatch, run_outcomes
+from radiant_dagster.adapters import recovery, run_outcomes
 from radiant_dagster.adapters.postgres import Database
-from radiant_dagster.domain.approvals import attempt_of
+from radiant_dagster.domain.approvals import attempt_of, continuation_run_key
+from radiant_dagster.engine.launcher import RadiantRunLauncher
 from radiant_dagster.jobs import synthesis_and_librarian
 from radiant_dagster.resources import DatabaseResource
 
 TAG_LOOKS, TAG_PAUSE_SECONDS = 30, 0.1
-WILL_RETRY = "dagster/will_retry"  # Dagster's own tag on a failed run
+WILL_RETRY = "dagster/will_retry"  # Dagster's own tags on a failed run
+FAILURE_REASON = "dagster/failure_reason"
+FAILED_INSIDE = ("STEP_FAILURE", "RUN_EXCEPTION", "JOB_INITIALIZATION_FAILURE")
 LOST_START_SECONDS = 30.0  # from the launch of a run to its task's id at the very most
 STUCK_SECONDS = 60.0  # a retry is launched within ten seconds of the failure it follows
 MOST_LOOKED_AT = 200  # in one tick; the oldest come first, and those that are stuck leave the list
@@ -30,8 +32,8 @@ JOBS = ("think_tank", "synthesis_and_librarian")
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Marks the session of a failed run as failed, where the run could not do so "
-    "itself. A failed continuation gives its decision back, at most twice; then the decision waits "
-    "for an operator (re-execute the run from failure in Dagit).",
+    "itself. A continuation that failed gives its decision back, at most twice, one that was lost "
+    "with its worker up to twenty times; then it waits for `radiant approvals retry`.",
 )
 def session_failure_sensor(context: dg.RunFailureSensorContext, database: DatabaseResource) -> None:
     """Mark the session of a failed run as failed."""
@@ -40,40 +42,35 @@ def session_failure_sensor(context: dg.RunFailureSensorContext, database: Databa
     # and meets the same runs at the next tick, so that no end would ever be noticed again.
     if run.job_name not in JOBS or _will_retry(context.instance, run.run_id):
         return
-    ancestors = _ancestors(context.instance, run)
     approval_id = _approval_of(run)
     if approval_id is None:
-        session = _session_of(run)
         run_outcomes.mark_failed(
-            database.database, run.run_id, session=session, ancestors=ancestors
+            database.database,
+            run.run_id,
+            session=_session_of(run),
+            ancestors=_ancestors(context.instance, run),
         )
         return
-    attempt = attempt_of(run.tags.get("dagster/run_key"))
-    if _give_back(database.database, approval_id, run.run_id, ancestors, attempt=attempt):
+    given_back = recovery.give_back(
+        database.database,
+        approval_id,
+        run.run_id,
+        attempt=attempt_of(run.tags.get("dagster/run_key")),
+        lost=_is_lost(run),
+    )
+    if given_back and given_back.stuck:
         context.log.error(
-            "Approval %s: no attempt is left to carry its decision out. Mend the cause, then "
-            "re-execute run %s from failure.",
+            "Approval %s: its decision is not carried out by itself any more. See run %s, mend the "
+            "cause, then: radiant approvals retry %s",
             approval_id,
             run.run_id,
+            approval_id,
         )
 
 
-def _give_back(
-    database: Database,
-    approval_id: UUID,
-    run_id: str,
-    ancestors: Sequence[str] = (),
-    *,
-    attempt: int | None = None,
-) -> bool:
-    """Give an ended continuation's decision back; True where it was the last attempt.
-
-    While an attempt is left the session goes on, and nobody is told of an end.
-    """
-    following = dispatch.retry_continuation(database, approval_id, run_id, attempt=attempt)
-    if following == "stuck":
-        run_outcomes.mark_failed(database, run_id, ancestors=ancestors)
-    return following == "stuck"
+def _is_lost(run: dg.DagsterRun) -> bool:
+    """Tell whether a failed run was ended from outside, since nothing in it failed."""
+    return run.tags.get(FAILURE_REASON) not in FAILED_INSIDE
 
 
 def _will_retry(instance: dg.DagsterInstance, run_id: str) -> bool:
@@ -180,18 +177,17 @@ def fail_lost_starts(instance: dg.DagsterInstance, *, grace_seconds: float) -> i
         How many runs were failed.
     """
     launcher = instance.run_launcher
-    if not launcher.supports_check_run_worker_health:
+    if not isinstance(launcher, RadiantRunLauncher):
         return 0
     before = datetime.now(UTC) - timedelta(seconds=grace_seconds)
     starting = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING], updated_before=before)
-    lost = 0
-    for run in instance.get_runs(starting, limit=MOST_LOOKED_AT, ascending=True):
-        health = launcher.check_run_worker_health(run)
-        if health.status in (WorkerStatus.FAILED, WorkerStatus.NOT_FOUND):
+    runs = instance.get_runs(starting, limit=MOST_LOOKED_AT, ascending=True)
+    lost = launcher.lost_tasks(runs)
+    for run in runs:
+        if run.run_id in lost:
             # A worker that gets it after all sees that it has ended and leaves it.
-            instance.report_run_failed(run, f"Lost before it began. {health.msg or ''}".strip())
-            lost += 1
-    return lost
+            instance.report_run_failed(run, f"Lost before it began. {lost[run.run_id]}".strip())
+    return len(lost)
 
 
 def mark_stuck(
@@ -221,22 +217,46 @@ def give_back_orphans(
 ) -> int:
     """Give back decisions whose run and all its re-executions ended, and nobody told of it.
 
+    One that no run has claimed is among them where the run that was launched for it is over: its
+    run key keeps the approval sensor from another one.
+
     Args:
         grace_seconds: Claims and ends of runs that are younger are left to the other sensors.
 
     Returns:
-        How many decisions were looked at and found so.
+        How many decisions were given back.
     """
-    orphans = [
-        (approval_id, run_id)
-        for approval_id, run_id in dispatch.claimed_decisions(
-            database, older_than_seconds=grace_seconds, limit=MOST_LOOKED_AT
+    found = 0
+    for item in recovery.open_decisions(
+        database, older_than_seconds=grace_seconds, limit=MOST_LOOKED_AT
+    ):
+        if item.run_id is None:
+            run_id = _launched_in_vain(instance, item, grace_seconds)
+        else:
+            run_id = item.run_id if _all_over(instance, item.run_id, grace_seconds) else None
+        if run_id is None:
+            continue
+        run = instance.get_run_by_id(run_id)
+        given_back = recovery.give_back(
+            database,
+            item.approval_id,
+            run_id,
+            attempt=item.attempt,
+            lost=run is None or _is_lost(run),
         )
-        if _all_over(instance, run_id, grace_seconds)
-    ]
-    for approval_id, run_id in orphans:
-        _give_back(database, approval_id, run_id)
-    return len(orphans)
+        found += given_back is not None
+    return found
+
+
+def _launched_in_vain(
+    instance: dg.DagsterInstance, item: recovery.OpenDecision, grace_seconds: float
+) -> str | None:
+    """Return a run of an unclaimed decision's present attempt where all such runs are over."""
+    key = continuation_run_key(item.approval_id, item.attempt)
+    records = instance.get_run_records(dg.RunsFilter(tags={"dagster/run_key": key}))
+    if records and _ended(records, grace_seconds):
+        return records[0].dagster_run.run_id
+    return None
 
 
 def _all_over(instance: dg.DagsterInstance, run_id: str, grace_seconds: float) -> bool:
@@ -246,7 +266,10 @@ def _all_over(instance: dg.DagsterInstance, run_id: str, grace_seconds: float) -
     except DagsterRunNotFoundError:
         return True
     ids = [run.run_id for run in group[1]] if group else [run_id]
-    records = instance.get_run_records(dg.RunsFilter(run_ids=ids))
+    return _ended(instance.get_run_records(dg.RunsFilter(run_ids=ids)), grace_seconds)
+
+
+def _ended(records: Sequence[dg.RunRecord], grace_seconds: float) -> bool:
     now = datetime.now(UTC)
     return all(
         record.dagster_run.is_finished

@@ -14,7 +14,7 @@ import pytest
 
 from radiant_dagster.adapters import approval_requests, approvals, audit, dispatch, sessions
 from radiant_dagster.adapters.postgres import Database
-from radiant_dagster.domain.approvals import MAX_CONTINUATION_ATTEMPTS, Vote, payload_hash
+from radiant_dagster.domain.approvals import Vote, payload_hash
 from radiant_dagster.errors import (
     ApprovalAlreadyResolved,
     ApprovalChanged,
@@ -422,50 +422,6 @@ def test_an_undecided_request_cannot_be_claimed(
 ) -> None:
     with pytest.raises(ApprovalNotFound):
         claim(database, tenant, approval, "run-1")
-
-
-def test_a_failed_continuation_is_given_back_twice_and_then_waits_for_an_operator(
-    database: Database, tenant: uuid.UUID, approval: uuid.UUID
-) -> None:
-    approvals.decide(database, tenant, approval, VOTE)
-    attempts, nexts = [], []
-
-    for number in range(1, MAX_CONTINUATION_ATTEMPTS + 1):
-        (item,) = dispatch.lease_decisions(database)
-        attempts.append(item.attempt)
-        claim(database, tenant, approval, f"run-{number}")
-        nexts.append(dispatch.retry_continuation(database, approval, f"run-{number}"))
-
-    assert attempts == [1, 2, 3]
-    assert nexts == [2, 3, "stuck"]
-    assert dispatch.lease_decisions(database) == []
-    assert claim(database, tenant, approval, "by-hand")["verdict"] == "approved"
-
-
-def test_only_the_run_that_holds_the_claim_gives_it_back(
-    database: Database, tenant: uuid.UUID, approval: uuid.UUID
-) -> None:
-    approvals.decide(database, tenant, approval, VOTE)
-    claim(database, tenant, approval, "run-1")
-
-    other = dispatch.retry_continuation(database, approval, "run-2", attempt=1)
-
-    assert other is None
-    assert decision(database, tenant, approval)["claimed_run_id"] == "run-1"
-
-
-def test_a_run_that_failed_before_its_claim_makes_room_for_the_next_attempt_once(
-    database: Database, tenant: uuid.UUID, approval: uuid.UUID
-) -> None:
-    approvals.decide(database, tenant, approval, VOTE)
-    dispatch.lease_decisions(database)
-
-    first = dispatch.retry_continuation(database, approval, "run-1", attempt=1)
-    repeated = dispatch.retry_continuation(database, approval, "run-1", attempt=1)
-    unknown = dispatch.retry_continuation(database, approval, "run-x")
-
-    assert (first, repeated, unknown) == (2, None, None)
-    assert [item.attempt for item in dispatch.lease_decisions(database)] == [2]
 
 
 def test_cancelling_a_session_cancels_its_pending_approval(

@@ -7,6 +7,7 @@ import pytest
 
 from radiant_dagster.adapters import approvals, reviews, sessions
 from radiant_dagster.adapters.postgres import Database
+from radiant_dagster.domain.approvals import Vote
 from radiant_dagster.domain.phi import RuleDetector, Span
 from tests.adapters.rows import insert, insert_session
 
@@ -145,6 +146,22 @@ def test_asking_moves_the_session_and_asking_again_changes_nothing(
     assert status == "awaiting_review"
     assert second["id"] == first["id"]
     assert second["review_sanitized"] == first["review_sanitized"]
+
+
+def test_asking_again_after_the_decision_leaves_the_session_to_its_continuation(
+    database: Database, tenant: uuid.UUID, session: Mapping[str, Any]
+) -> None:
+    row = submit(database, tenant, session, RuleDetector())
+    vote = Vote("lee", frozenset({"reviewer"}), "approved", bytes(row["payload_sha256"]))
+    approvals.decide(database, tenant, row["id"], vote)
+    with database.tenant_transaction(tenant) as cursor:
+        sessions.advance(cursor, tenant, session["id"], "concluding")
+
+    again = submit(database, tenant, session, RuleDetector())
+
+    assert again["id"] == row["id"]
+    with database.tenant_transaction(tenant) as cursor:
+        assert sessions.get_session(cursor, tenant, session["id"])["status"] == "concluding"
 
 
 def test_the_unscrubbed_draft_is_kept_where_reviewers_cannot_read(

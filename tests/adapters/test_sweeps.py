@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from radiant_dagster.adapters import approvals, audit, claims, dispatch
+from radiant_dagster.adapters import approvals, claims, dispatch
 from radiant_dagster.adapters.dispatch import Swept
 from radiant_dagster.adapters.postgres import Database
-from radiant_dagster.domain.approvals import MAX_CONTINUATION_ATTEMPTS, Reviewer, Vote, payload_hash
+from radiant_dagster.domain.approvals import Reviewer, Vote, payload_hash
 from radiant_dagster.errors import ApprovalForbidden, RadiantError
 from tests.adapters.rows import insert_approval, set_policy
 from tests.conftest import run_sql
@@ -149,23 +149,6 @@ def test_the_second_vote_may_need_a_senior(database: Database, tenant: uuid.UUID
         approvals.decide(database, tenant, approval, replace(VOTE, actor="dr-wu"))
 
     assert approvals.decide(database, tenant, approval, SENIOR) == "approved"
-
-
-def test_a_decision_that_cannot_be_carried_out_raises_an_alarm_once_all_attempts_are_used(
-    database: Database, tenant: uuid.UUID
-) -> None:
-    approval = ask(database, tenant)
-    approvals.decide(database, tenant, approval, VOTE)
-
-    answers = [
-        dispatch.retry_continuation(database, approval, "run", attempt=attempt)
-        for attempt in range(1, MAX_CONTINUATION_ATTEMPTS + 1)
-    ]
-
-    assert answers == [2, 3, "stuck"]
-    assert told(database, tenant) == ["requested", "decided", "stuck"]
-    with database.tenant_transaction(tenant, role="radiant_review") as cursor:
-        assert audit.of_approval(cursor, tenant, approval)[-1]["action"] == "approval.stuck"
 
 
 FROM_PENDING = {"pending", "approved", "rejected", "modified", "expired", "cancelled"}

@@ -178,3 +178,26 @@ def test_an_unknown_approval_is_said_so(radiant: Radiant) -> None:
 
     assert result.exit_code == 3
     assert "No approval abcdef12." in result.stderr
+
+
+def test_a_decision_that_could_not_be_carried_out_is_launched_again_by_retry(
+    stack: Stack,
+) -> None:
+    approval_id = waiting(stack)
+    stack.radiant("approvals", "approve", approval_id, "--as", "dr-lee")
+    run_sql(stack.radiant.owner_url, "update radiant.approval_decision set failures = 3")
+
+    told = stack.radiant("doctor").stdout
+    result = stack.radiant("approvals", "retry", approval_id[:8], "--as", "ann")
+
+    assert f"radiant approvals retry {approval_id}" in " ".join(told.split())
+    assert "Decisions: none is stuck" in stack.radiant("doctor").stdout
+    assert result.exit_code == 0
+    assert "radiant sessions watch" in result.stdout
+    assert stack.radiant.rows(
+        "select failures, done_at is null from radiant.approval_decision"
+    ) == [(0, True)]
+    stack.conclude(approval_id)
+    again = stack.radiant("approvals", "retry", approval_id)
+    assert again.exit_code == 3
+    assert "carried out" in again.stderr

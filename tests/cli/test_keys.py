@@ -163,3 +163,22 @@ def test_a_revoked_login_is_replaced(
 
     assert new != old
     assert principals.by_key(api_database, new) is not None
+
+
+def found_by_doctor(radiant: Radiant, name: str) -> tuple[str, str]:
+    checks = json.loads(radiant("doctor", "--json").stdout)["checks"]
+    return next((check["result"], check["detail"]) for check in checks if check["name"] == name)
+
+
+def test_the_doctor_tells_of_missing_and_ending_keys(radiant: Radiant) -> None:
+    none = found_by_doctor(radiant, "Keys")
+    radiant("keys", "create", "--name", "dr-wu", "--role", "reviewer", "--expires", "never")
+    well = found_by_doctor(radiant, "Keys")
+    radiant(*CREATE, "--expires", "3d")
+    ending = found_by_doctor(radiant, "Keys")
+
+    assert none[0] == "warning"
+    assert "radiant keys create" in none[1]
+    assert well == ("ok", "1 work, none ends within a week")
+    assert ending[0] == "warning"
+    assert ending[1].startswith("1 of 2 end within a week")

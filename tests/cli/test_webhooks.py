@@ -1,6 +1,7 @@
 """Endpoints and routes by command: added, tried, rotated, removed; secrets shown once."""
 
 import base64
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -153,3 +154,27 @@ def test_the_library_for_notifications_is_imported_when_one_is_sent_only() -> No
     )
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_doctor_tells_of_webhooks_that_get_nothing(
+    hooked: Radiant, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found() -> tuple[str, str]:
+        checks = json.loads(hooked("doctor", "--json").stdout)["checks"]
+        (check,) = (check for check in checks if check["name"] == "Webhooks")
+        return check["result"], check["detail"]
+
+    before = found()
+    hooked("webhooks", "add", receiver.url)
+    well = found()
+    run_sql(hooked.owner_url, "update radiant.webhook_endpoint set disabled_at = now()")
+    disabled = found()
+    monkeypatch.delenv("RADIANT_SECRET_KEY")
+    keyless = found()
+
+    assert before[0] == "skipped"
+    assert well == ("ok", "1 webhooks, 0 notification routes, all delivered")
+    assert disabled[0] == "warning"
+    assert disabled[1].startswith("1 of 1 webhooks are disabled")
+    assert keyless[0] == "failed"
+    assert "RADIANT_SECRET_KEY" in keyless[1]

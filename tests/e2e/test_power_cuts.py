@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from tests.e2e.conftest import Running, until
 from tests.services.power_cuts import PowerCuts
@@ -82,3 +83,23 @@ def test_a_daemon_that_is_killed_after_a_decision_carries_it_out_when_it_is_back
     assert stack.wait(session_id, "completed", "failed", seconds=150)["status"] == "completed"
     assert times_closed(stack, session_id) == 1
     assert ends_told(stack, session_id)["session.completed"] == 1
+
+
+def test_a_message_that_died_between_the_broker_and_a_worker_costs_no_decision(
+    stack: Running, power: PowerCuts
+) -> None:
+    session_id, _ = stack.submit(domain="medical")
+    stack.wait(session_id, "awaiting_review")
+    worker = power.kill("worker")
+    broker = redis.Redis.from_url(worker.environment["RADIANT_BROKER_URL"])
+    stack.approve(session_id)
+
+    # As a worker does that is killed before it has noted what it took.
+    taken = until(lambda: broker.rpop("dagster"), lambda message: message is not None)
+    power.restore("worker")
+
+    assert isinstance(taken, bytes)
+    assert stack.wait(session_id, "completed", "failed", seconds=200)["status"] == "completed"
+    assert times_closed(stack, session_id) == 1
+    assert ends_told(stack, session_id)["session.completed"] == 1
+    broker.close()

@@ -8,7 +8,7 @@ import pytest
 from radiant_dagster.adapters import tenants
 from radiant_dagster.domain.swarm import AgentConfig
 from tests.e2e.conftest import Running
-from tests.services.review_load import Records, judge, prepare_tenant
+from tests.services.review_load import Records, is_genuine, judge, prepare_tenant
 from tests.services.reviewers import AIMED, reviewing
 from tests.services.webhook_receiver import Receiver
 
@@ -26,7 +26,7 @@ def test_twenty_requests_decided_at_once_by_four_reviewers_are_each_decided_and_
     asking = replace(stack, tenant=tenant)
     assert stack.settings.review_database_url is not None
 
-    with Receiver() as receiver:
+    with Receiver(check=is_genuine) as receiver:
         prepare_tenant(stack.database, stack.settings, tenant, receiver, brief_seconds=8)
         with reviewing(
             REVIEWERS,

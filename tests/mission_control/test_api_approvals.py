@@ -194,6 +194,27 @@ def test_a_claim_keeps_others_away_until_it_is_given_back(desk: Desk) -> None:
     assert (freed.status, then.status) == (200, 200)
 
 
+def test_an_admin_breaks_a_claim_which_is_audited_and_others_cannot(desk: Desk) -> None:
+    approval = desk.ask()
+    lee, wu = desk.key("dr-lee", "reviewer"), desk.key("dr-wu", "reviewer")
+    boss, viewer = desk.key("boss", "admin"), desk.key("guest", "viewer")
+    path = f"/api/v1/approvals/{approval}/claim"
+    desk.site("POST", path, lee)
+
+    taken = desk.site("DELETE", path, wu)
+    forbidden = desk.site("DELETE", path, viewer)
+    broken = desk.site("DELETE", path, boss)
+    then = desk.site("POST", path, wu)
+
+    assert refused(taken) == (423, "approval_claimed")
+    assert forbidden.status == 403
+    assert (broken.status, then.status) == (200, 200)
+    trail = body(desk.get(boss, f"/approvals/{approval}/audit"))
+    assert ("boss", "approval.claim_broken") in {
+        (row["actor"], row["action"]) for row in trail["entries"]
+    }
+
+
 def test_a_request_is_known_by_its_etag(desk: Desk) -> None:
     approval, lee = desk.ask(), desk.key("dr-lee", "reviewer")
     path = f"/approvals/{approval}"

@@ -3,7 +3,7 @@
 import re
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 
 import pytest
@@ -294,6 +294,19 @@ def test_a_request_is_claimed_and_released_by_forms(desk: Desk) -> None:
 
     assert (claimed, holder) == (303, "dr-lee")
     assert (released, desk.row()["claimed_by"]) == (303, None)
+
+
+def test_an_admin_breaks_the_claim_of_somebody_else_by_a_form(desk: Desk, people: People) -> None:
+    boss = replace(desk, browser=desk.site.log_in(people.key_for("boss", "admin")))
+    before = boss.get(desk.path).actions
+    desk.post(f"{desk.path}/claim", desk.get(desk.path).form(f"{desk.path}/claim"))
+
+    page = boss.get(desk.path)
+    broken = boss.post(f"{desk.path}/release", page.form(f"{desk.path}/release"))[0]
+
+    assert f"{desk.path}/release" not in before
+    assert "Break the claim" in page.words
+    assert (broken, desk.row()["claimed_by"]) == (303, None)
 
 
 def test_originals_are_shown_to_who_says_why_and_may(desk: Desk, people: People) -> None:

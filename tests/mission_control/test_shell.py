@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import uuid
 from urllib.parse import urlsplit
 
 import pytest
@@ -60,6 +61,13 @@ def test_every_response_carries_the_security_headers(site: Site, case: str) -> N
     assert (reply.headers.get("Cache-Control") == "no-store") is not path.startswith("/static/")
     assert "Server" not in reply.headers
     assert "Strict-Transport-Security" not in reply.headers
+
+
+def test_a_wrong_method_is_told_all_methods_of_the_address(site: Site) -> None:
+    reply = site("PATCH", f"/api/v1/approvals/{uuid.uuid4()}/claim")
+
+    assert reply.status == 405
+    assert set(reply.headers["Allow"].split(", ")) == {"DELETE", "POST"}
 
 
 def test_https_is_asked_for_where_browsers_reach_us_by_it(serve: Serve) -> None:

@@ -393,6 +393,45 @@ def continuation(
     return run_of(instance, "synthesis_and_librarian", config, **tags)
 
 
+STEP_FAILED = {"dagster/failure_reason": "STEP_FAILURE"}  # as Dagster notes it
+
+
+@pytest.mark.parametrize(("tags", "status_after"), [(STEP_FAILED, "failed"), ({}, "concluding")])
+def test_three_failed_continuations_end_a_session_and_three_lost_ones_do_not(
+    world: World,
+    owner: Any,
+    instance: dg.DagsterInstance,
+    tags: dict[str, str],
+    status_after: str,
+) -> None:
+    approval_id = decided(world)
+
+    for _ in range(3):
+        run = continuation(world, instance, approval_id, **tags)
+        with world.database.tenant_transaction(world.tenant) as cursor:
+            taken = dispatch.claim_decision(
+                cursor, world.tenant, approval_id, run_id=run.run_id, ancestors=[]
+            )
+        owner.execute("update radiant.session set status = 'concluding'")
+        report(instance, run)
+
+    assert status(owner, taken["session_id"]) == status_after
+
+
+def test_the_first_run_of_a_session_does_not_end_what_a_continuation_concludes(
+    world: World, owner: Any
+) -> None:
+    session_id = insert_session(
+        owner, world.tenant, status="concluding", dagster_run_id="first", conclude_run_id="second"
+    )
+
+    by_first = mark_failed(world.database, "retry-of-first", ancestors=["first"])
+    unharmed = status(owner, session_id)
+    by_second = mark_failed(world.database, "second")
+
+    assert (by_first, unharmed, by_second) == (0, "concluding", 1)
+
+
 def test_a_failed_continuation_gives_its_decision_back(
     world: World, instance: dg.DagsterInstance
 ) -> None:
@@ -404,6 +443,28 @@ def test_a_failed_continuation_gives_its_decision_back(
     report(instance, run)
     report(instance, run)  # sensors may be told twice
 
+    assert [item.attempt for item in dispatch.lease_decisions(world.database)] == [2]
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED])
+def test_a_decision_whose_run_ended_unnoticed_before_its_claim_is_given_back(
+    world: World, instance: dg.DagsterInstance, status: dg.DagsterRunStatus
+) -> None:
+    approval_id = decided(world)
+    before = give_back_orphans(instance, world.database, grace_seconds=0.0)
+    key = {"dagster/run_key": continuation_run_key(approval_id, 1)}
+    run = continuation(world, instance, approval_id, **key)
+    working = give_back_orphans(instance, world.database, grace_seconds=0.0)
+    if status is dg.DagsterRunStatus.FAILURE:
+        instance.report_run_failed(run)
+    else:
+        instance.report_run_canceled(run)
+
+    early = give_back_orphans(instance, world.database, grace_seconds=60.0)
+    given_back = give_back_orphans(instance, world.database, grace_seconds=0.0)
+    repeated = give_back_orphans(instance, world.database, grace_seconds=0.0)
+
+    assert (before, working, early, given_back, repeated) == (0, 0, 0, 1, 0)
     assert [item.attempt for item in dispatch.lease_decisions(world.database)] == [2]
 
 
@@ -436,7 +497,7 @@ def test_a_session_goes_on_while_its_continuation_has_attempts_left_and_fails_on
     told = "select count(*) as n from radiant.event where type = 'session.completed'"
 
     for _ in range(3):
-        run = continuation(world, instance, approval_id)
+        run = continuation(world, instance, approval_id, **STEP_FAILED)
         with world.database.tenant_transaction(world.tenant) as cursor:
             taken = dispatch.claim_decision(
                 cursor, world.tenant, approval_id, run_id=run.run_id, ancestors=[]

@@ -10,8 +10,9 @@ from pathlib import Path
 import dagster as dg
 import psycopg2
 import pytest
+import redis
 from dagster._core.launcher import LaunchRunContext, WorkerStatus
-from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
+from dagster_celery.tags import DAGSTER_CELERY_QUEUE_TAG, DAGSTER_CELERY_TASK_ID_TAG
 
 from radiant_dagster.engine.celery_app import execute_launched_run
 from radiant_dagster.engine.instance import open_instance
@@ -23,6 +24,7 @@ from tests.orchestration.engine_jobs import AGENTS, swarm
 from tests.orchestration.engine_servers import Stack, eventually, free_port, stack
 
 CONNECTIONS = "select count(*) from pg_stat_activity where application_name like %s"
+NOBODYS = "nobodys"  # a queue without a worker
 Status = dg.DagsterRunStatus
 Settled = Callable[[str], dg.DagsterRun]
 
@@ -225,30 +227,75 @@ def test_a_killed_worker_is_found_by_the_health_check(
 
 # Celery's result store calls a method that its driver has renamed.
 @pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
-@pytest.mark.parametrize(
-    ("task_state", "expected"),
-    [(None, Status.FAILURE), ("FAILURE", Status.FAILURE), ("PENDING", Status.STARTING)],
-    ids=["never handed to the broker", "its worker died first", "waits for a worker"],
-)
-def test_a_run_that_nobody_will_begin_is_failed_and_one_that_waits_is_left_alone(
-    instance: dg.DagsterInstance, task_state: str | None, expected: dg.DagsterRunStatus
+@pytest.mark.parametrize("task_state", [None, "PENDING", "FAILURE", "SUCCESS"])
+def test_a_run_that_nobody_will_begin_is_failed(
+    instance: dg.DagsterInstance, task_state: str | None
 ) -> None:
     run_id = instance.create_run_for_job(swarm, status=Status.STARTING).run_id
     task_id = str(uuid.uuid4())
-    if task_state is not None:
+    if task_state is not None:  # else its launcher died before it chose the task's id
         instance.add_run_tags(run_id, {DAGSTER_CELERY_TASK_ID_TAG: task_id})
-    if task_state == "FAILURE":  # PENDING is what Celery calls a task that nobody wrote of
+    if task_state not in (None, "PENDING"):  # PENDING is a task that nobody wrote of
         launcher = instance.run_launcher
         assert isinstance(launcher, RadiantRunLauncher)
-        launcher.celery.backend.store_result(task_id, OSError("lost"), task_state)
+        outcome = OSError("lost") if task_state == "FAILURE" else 0
+        launcher.celery.backend.store_result(task_id, outcome, task_state)
 
     early = fail_lost_starts(instance, grace_seconds=600)
     unharmed = status(instance, run_id)
-    fail_lost_starts(instance, grace_seconds=0)
+    lost = fail_lost_starts(instance, grace_seconds=0)
 
     assert early == 0
     assert unharmed is Status.STARTING
-    assert status(instance, run_id) is expected
+    assert lost == 1
+    assert status(instance, run_id) is Status.FAILURE
+
+
+@pytest.fixture
+def queue(servers: Stack) -> Iterator[redis.Redis]:
+    """The broker itself, to do what a worker does that is killed."""
+    client = redis.Redis.from_url(servers.broker_url)
+    yield client
+    client.close()
+
+
+def test_a_run_that_waits_for_a_worker_is_left_alone_until_its_message_is_lost(
+    servers: Stack, instance: dg.DagsterInstance, queue: redis.Redis
+) -> None:
+    run_id = servers.launch("swarm", {DAGSTER_CELERY_QUEUE_TAG: NOBODYS})
+
+    waiting = fail_lost_starts(instance, grace_seconds=0)
+    message = queue.rpop(NOBODYS)
+    assert isinstance(message, bytes)
+    queue.hset("unacked", "tag", message)  # taken by a worker that has not begun it yet
+    taken = fail_lost_starts(instance, grace_seconds=0)
+    queue.hdel("unacked", "tag")
+    lost = fail_lost_starts(instance, grace_seconds=0)
+
+    assert (waiting, taken, lost) == (0, 0, 1)
+    assert status(instance, run_id) is Status.FAILURE
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_begun_run_whose_task_was_delivered_again_and_ended_is_found_lost(
+    servers: Stack, instance: dg.DagsterInstance, queue: redis.Redis
+) -> None:
+    run_id = servers.launch("swarm", {DAGSTER_CELERY_QUEUE_TAG: NOBODYS})
+    run = instance.get_run_by_id(run_id)
+    launcher = instance.run_launcher
+    assert run is not None
+    assert isinstance(launcher, RadiantRunLauncher)
+    begun = dg.DagsterEvent(dg.DagsterEventType.RUN_START.value, run.job_name)
+    instance.report_dagster_event(begun, run_id=run_id)
+
+    queue.rpoplpush(NOBODYS, "dagster")
+    task = launcher.celery.AsyncResult(run.tags[DAGSTER_CELERY_TASK_ID_TAG])
+    eventually(lambda: task.state == "SUCCESS", what="the second worker leaves the run alone")
+    health = launcher.check_run_worker_health(run)
+
+    assert status(instance, run_id) is Status.STARTED
+    assert health.status is WorkerStatus.FAILED
+    instance.report_run_failed(run)
 
 
 def test_a_retried_run_is_never_judged_by_the_task_of_the_lost_one(

@@ -4,18 +4,19 @@ import json
 import ssl
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 
 @dataclass(frozen=True)
 class Received:
-    """One request; header names in lower case."""
+    """One request; header names in lower case, `genuine` as the receiver's check says."""
 
     path: str
     headers: dict[str, str]
     body: bytes
+    genuine: bool = False
 
     @property
     def id(self) -> str:
@@ -38,12 +39,19 @@ class Receiver:
 
     Attributes:
         received: Every request, before it was answered.
+        check: Says on arrival whether a request is genuine; a signature is good for minutes only.
         answer: What a request is answered.
         hold: While set, requests are kept waiting.
     """
 
-    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        tls: ssl.SSLContext | None = None,
+        check: Callable[[Received], bool] = lambda _request: False,
+    ) -> None:
         self.received: list[Received] = []
+        self.check = check
         self.answer: Callable[[Received], Answer] = lambda _request: Answer()
         self.hold = threading.Event()
         self._let_go = threading.Event()
@@ -75,6 +83,7 @@ class Receiver:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     def serve(self, handler: BaseHTTPRequestHandler, request: Received) -> None:
+        request = replace(request, genuine=self.check(request))
         with self._arrived:
             self.received.append(request)
             self._arrived.notify_all()
