@@ -7,8 +7,10 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg2
+import psycopg2.extras
 import pytest
 
 from radiant_dagster import resources
@@ -98,6 +100,17 @@ def database_url(admin_url: str, template: str) -> Iterator[str]:
 def owner_url(admin_url: str, database_url: str) -> str:
     """Superuser URL of the same database, for looking past row-level security."""
     return with_database(admin_url, database_url.rsplit("/", 1)[-1])
+
+
+@pytest.fixture
+def owner(owner_url: str) -> Iterator[Any]:
+    """A superuser cursor over rows as dicts, which sees past row-level security."""
+    connection = psycopg2.connect(owner_url, cursor_factory=psycopg2.extras.RealDictCursor)
+    connection.autocommit = True
+    psycopg2.extras.register_uuid(conn_or_curs=connection)
+    with connection.cursor() as cursor:
+        yield cursor
+    connection.close()
 
 
 @pytest.fixture

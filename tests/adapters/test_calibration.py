@@ -1,12 +1,9 @@
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 import numpy as np
-import psycopg2
-import psycopg2.extras
 import pytest
 
 from radiant_dagster.adapters.grimoire.calibration import calibrate_from_outcomes
@@ -18,16 +15,6 @@ from tests.conftest import World
 
 MODEL = "all-MiniLM-L6-v2-int8"
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def owner(owner_url: str) -> Iterator[Any]:
-    connection = psycopg2.connect(owner_url, cursor_factory=psycopg2.extras.RealDictCursor)
-    connection.autocommit = True
-    psycopg2.extras.register_uuid(conn_or_curs=connection)
-    with connection.cursor() as cursor:
-        yield cursor
-    connection.close()
 
 
 def uses(owner: Any, tenant: uuid.UUID, similarity: float, count: int, **columns: Any) -> None:

@@ -2,13 +2,11 @@
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
-import psycopg2
-import psycopg2.extras
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,17 +15,6 @@ from radiant_dagster.adapters.grimoire import credit
 from radiant_dagster.adapters.grimoire.rebuild import differences, rebuild
 from radiant_dagster.adapters.postgres import Database
 from tests.adapters.rows import insert, insert_heuristic, insert_session
-
-
-@pytest.fixture
-def owner(owner_url: str) -> Iterator[Any]:
-    """A superuser cursor, which sees past row-level security."""
-    connection = psycopg2.connect(owner_url, cursor_factory=psycopg2.extras.RealDictCursor)
-    connection.autocommit = True
-    psycopg2.extras.register_uuid(conn_or_curs=connection)
-    with connection.cursor() as cursor:
-        yield cursor
-    connection.close()
 
 
 class Book:

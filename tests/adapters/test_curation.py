@@ -2,11 +2,8 @@
 
 import json
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
-import psycopg2
-import psycopg2.extras
 import pytest
 
 from radiant_dagster.adapters.cato import EmbeddedCato, HttpCato
@@ -42,16 +39,6 @@ TRIGGER = "A question about cold storage in a power cut"
 ACTION = "Say how long the cold holds and when the stock must move."
 OTHER_TRIGGER = "A question about where vaccines are kept in an outage"
 OTHER_ACTION = "Name the temperature range, and who has to be called first."
-
-
-@pytest.fixture
-def owner(owner_url: str) -> Iterator[Any]:
-    connection = psycopg2.connect(owner_url, cursor_factory=psycopg2.extras.RealDictCursor)
-    connection.autocommit = True
-    psycopg2.extras.register_uuid(conn_or_curs=connection)
-    with connection.cursor() as cursor:
-        yield cursor
-    connection.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,9 @@
 import json
 import threading
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-import psycopg2
-import psycopg2.extras
 import pytest
 
 from radiant_dagster.adapters import tenants
@@ -19,16 +16,6 @@ from tests.adapters.rows import insert, insert_heuristic, insert_session
 MODEL = "all-MiniLM-L6-v2-int8"
 QUERY = [1.0] + [0.0] * 383
 OTHER = uuid.UUID(int=0xB0B)
-
-
-@pytest.fixture
-def owner(owner_url: str) -> Iterator[Any]:
-    connection = psycopg2.connect(owner_url, cursor_factory=psycopg2.extras.RealDictCursor)
-    connection.autocommit = True
-    psycopg2.extras.register_uuid(conn_or_curs=connection)
-    with connection.cursor() as cursor:
-        yield cursor
-    connection.close()
 
 
 def new(

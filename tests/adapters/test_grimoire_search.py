@@ -3,12 +3,9 @@
 import io
 import json
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import psycopg2
-import psycopg2.extras
 import pytest
 from psycopg2 import sql
 
@@ -22,16 +19,6 @@ MODEL = "all-MiniLM-L6-v2-int8"
 QUERY = [1.0] + [0.0] * 383
 SMALL_MODEL, DIMENSIONS = "test-model-16", 16
 OTHER = uuid.UUID(int=0xB0B)
-
-
-@pytest.fixture
-def owner(owner_url: str) -> Iterator[Any]:
-    connection = psycopg2.connect(owner_url, cursor_factory=psycopg2.extras.RealDictCursor)
-    connection.autocommit = True
-    psycopg2.extras.register_uuid(conn_or_curs=connection)
-    with connection.cursor() as cursor:
-        yield cursor
-    connection.close()
 
 
 def embed(_: str) -> tuple[str, list[float]]:

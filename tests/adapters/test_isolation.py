@@ -26,17 +26,6 @@ OTHER = uuid.UUID(int=0xB0B)
 
 
 @pytest.fixture
-def owner(owner_url: str) -> Iterator[Any]:
-    """A superuser cursor, which sees past row-level security."""
-    connection = psycopg2.connect(owner_url, cursor_factory=psycopg2.extras.RealDictCursor)
-    connection.autocommit = True
-    psycopg2.extras.register_uuid(conn_or_curs=connection)
-    with connection.cursor() as cursor:
-        yield cursor
-    connection.close()
-
-
-@pytest.fixture
 def both(database: Database, tenant: uuid.UUID, owner: Any) -> tuple[uuid.UUID, uuid.UUID]:
     """Two tenants, each with a row in every tenant table."""
     tenants.create_tenant(database, OTHER, "other", "Other Clinic")

@@ -24,17 +24,6 @@ PLAN = (AGENT, SYNTHESIS)
 NEEDED = 800
 
 
-@pytest.fixture
-def owner(owner_url: str) -> Iterator[Any]:
-    """A superuser cursor, which sees past row-level security."""
-    connection = psycopg2.connect(owner_url, cursor_factory=psycopg2.extras.RealDictCursor)
-    connection.autocommit = True
-    psycopg2.extras.register_uuid(conn_or_curs=connection)
-    with connection.cursor() as cursor:
-        yield cursor
-    connection.close()
-
-
 class Book:
     """A tenant's ledger, one transaction a call."""
 

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
-import psycopg2
-import psycopg2.extras
 import pytest
 
 from radiant_dagster.adapters import approvals, dispatch, sessions
@@ -38,16 +36,6 @@ ALL_CHECKS = CHECKS | {"account_equals_ledger"}
 VOTE = Vote(
     "dr-lee", frozenset({"reviewer"}), "approved", payload_sha256=payload_hash("The draft.")
 )
-
-
-@pytest.fixture
-def owner(owner_url: str) -> Iterator[Any]:
-    connection = psycopg2.connect(owner_url, cursor_factory=psycopg2.extras.RealDictCursor)
-    connection.autocommit = True
-    psycopg2.extras.register_uuid(conn_or_curs=connection)
-    with connection.cursor() as cursor:
-        yield cursor
-    connection.close()
 
 
 @pytest.fixture

@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
-import psycopg2
-import psycopg2.extras
 import pytest
 
 from radiant_dagster.adapters import budgets, ledger, sessions
@@ -37,17 +35,6 @@ def think_tank_job() -> dg.JobDefinition:
 def instance() -> Iterator[dg.DagsterInstance]:
     with dg.instance_for_test() as ephemeral:
         yield ephemeral
-
-
-@pytest.fixture
-def owner(owner_url: str) -> Iterator[Any]:
-    """A superuser cursor, which sees past row-level security."""
-    connection = psycopg2.connect(owner_url, cursor_factory=psycopg2.extras.RealDictCursor)
-    connection.autocommit = True
-    psycopg2.extras.register_uuid(conn_or_curs=connection)
-    with connection.cursor() as cursor:
-        yield cursor
-    connection.close()
 
 
 def entries(world: World) -> list[dict[str, Any]]:

@@ -6,8 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 import dagster as dg
-import psycopg2
-import psycopg2.extras
 import pytest
 from dagster._core.storage.tags import PARENT_RUN_ID_TAG, ROOT_RUN_ID_TAG, WILL_RETRY_TAG
 
@@ -16,16 +14,6 @@ from radiant_dagster.sensors.runs import STUCK_SECONDS, mark_stuck
 from tests.adapters.rows import insert_session
 from tests.conftest import World
 from tests.orchestration.test_definitions import report, status
-
-
-@pytest.fixture
-def owner(owner_url: str) -> Iterator[Any]:
-    connection = psycopg2.connect(owner_url, cursor_factory=psycopg2.extras.RealDictCursor)
-    connection.autocommit = True
-    psycopg2.extras.register_uuid(conn_or_curs=connection)
-    with connection.cursor() as cursor:
-        yield cursor
-    connection.close()
 
 
 @pytest.fixture

@@ -31,17 +31,6 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 @pytest.fixture
-def owner(owner_url: str) -> Iterator[Any]:
-    """A superuser cursor, which sees past row-level security."""
-    connection = psycopg2.connect(owner_url, cursor_factory=psycopg2.extras.RealDictCursor)
-    connection.autocommit = True
-    psycopg2.extras.register_uuid(conn_or_curs=connection)
-    with connection.cursor() as cursor:
-        yield cursor
-    connection.close()
-
-
-@pytest.fixture
 def spent(world: World, owner: Any) -> World:
     """Two tenants: 900 micro-USD charged and 400 still held by one, 50 charged by the other."""
     tenants.create_tenant(world.database, OTHER, "other", "Other Clinic")
