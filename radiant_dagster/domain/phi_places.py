@@ -108,6 +108,12 @@ PLACES = (
         r"\b(?P<v>(?i:p\.?[ ]?o\.?[ ]?box|post\s+office\s+box)[ \t]{0,2}\d{1,6}|(?:PSC|CMR|Unit)[ ]\d{1,6},?[ ]Box[ ]\d{1,6})\b",
         0.85,
     ),
+    rule(
+        "military_post",
+        "LOCATION",
+        r"\b(?P<v>(?i:[afd]po),?[ ](?i:aa|ae|ap)[ ]\d{5}(?:-\d{4})?)\b",
+        0.9,
+    ),
     rule("zip_after_state", "LOCATION", rf"\b{_STATE},?[ \t]{{1,3}}(?P<v>{_ZIP})(?![\d\-])", 0.9),
     rule(
         "zip_label",

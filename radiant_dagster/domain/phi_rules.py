@@ -342,6 +342,16 @@ DATES = (
         0.88,
     ),
     rule("date_month_year", "DATE", rf"\b(?P<v>{_MONTH},?(?:[ \t]of)?[ \t]{{1,2}}{_YEAR})\b", 0.8),
+    # A year by itself; Safe Harbor allows it, people who label dates do not.
+    rule(
+        "year",
+        "DATE",
+        r"(?i:\b(?:in|since|of|from|until|till|by|before|after|during|circa|around|year|early|late|"
+        r"mid|summer|winter|spring|fall|autumn|christmas|easter|founded|class[ ]of))[ \t]"
+        r"(?P<v>(?:19|20)\d{2})(?![\w/\-]|[.,]\d|[ \t]?(?:%|(?i:m[gl]|mcg|ml|units?|cal|kcal|calories|"
+        r"patients?|cells?|steps|people|participants|g|kg|iu|cases|adults|women|men|subjects|meters?|m)\b))",
+        0.5,
+    ),
     rule(
         "date_without_year",
         "DATE",
