@@ -9,6 +9,7 @@ from typing import Literal
 
 from radiant_dagster.adapters.lexicon import LexiconFinder
 from radiant_dagster.adapters.ner import NerFinder
+from radiant_dagster.adapters.phones import find_phones
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.domain.phi import Detector, RuleDetector
 
@@ -33,5 +34,5 @@ def detector_of(engine: Engine, model: str) -> Detector:
         model: Package name of the spaCy model, for ``rules+ner``.
     """
     if engine == "rules":
-        return RuleDetector(finders=(LexiconFinder(),))
-    return RuleDetector(finders=(LexiconFinder(), NerFinder(model)))
+        return RuleDetector(finders=(LexiconFinder(), find_phones))
+    return RuleDetector(finders=(LexiconFinder(), find_phones, NerFinder(model)))

@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import click
 from radiant_dagster.adapters import grimoire, health, tenants
 from radiant_dagster.adapters.cato import build_cato
 from radiant_dagster.adapters.dagster_api import DagsterApi
+from radiant_dagster.adapters.detectors import build_detector
 from radiant_dagster.adapters.embeddings import build_embeddings
 from radiant_dagster.adapters.llm_transports import build_llm
 from radiant_dagster.adapters.migrations import (
@@ -108,6 +110,7 @@ def checks(settings: Settings | ConfigurationError) -> Iterator[tuple[str, Calla
     yield "Workers", lambda: check_workers(s)
     yield "Models", lambda: check_models(s)
     yield "Embedding model", lambda: check_embeddings(s)
+    yield "Scrubber", lambda: check_scrubber(s)
     yield "Cato", lambda: check_cato(s)
 
 
@@ -312,6 +315,20 @@ def _floor(settings: Settings, model_id: str) -> str:
 def _floor_of(database: Database, model_id: str) -> float:
     with database.system_transaction("radiant_dispatch") as cursor:
         return grimoire.floor_of(cursor, model_id)
+
+
+def check_scrubber(settings: Settings) -> str:
+    """Check that the scrubber's lists and model load, and that it finds what it should."""
+    probe = "Dr. Ann Lee of Lagos, MRN 4827193, feels well."
+    began = time.perf_counter()
+    kinds = {span.type for span in build_detector(settings).detect(probe)}
+    if not {"PERSON", "LOCATION", "MRN"} <= kinds:
+        raise Failed(
+            "RADIANT_PHI_ENGINE: the scrubber misses a name, a town or a record number. Reinstall "
+            "radiant-dagster, or set RADIANT_NER_MODEL back."
+        )
+    model = f", model {settings.ner_model}" if settings.phi_engine == "rules+ner" else ""
+    return f"{settings.phi_engine}{model}, loaded in {time.perf_counter() - began:.1f} s"
 
 
 def check_cato(settings: Settings) -> str:

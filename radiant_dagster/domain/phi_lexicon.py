@@ -61,6 +61,13 @@ class Lexicon:
     cities: frozenset[str] = field(repr=False)
     towns: frozenset[str] = field(repr=False)
     countries: frozenset[str] = field(repr=False)
+    openers: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # First words of places of several words, so that most words are looked up once.
+        lists = (self.cities, self.towns, self.countries)
+        several = {place.split(" ", 1)[0] for places in lists for place in places if " " in place}
+        object.__setattr__(self, "openers", frozenset(several))
 
     def everyday(self, folded: str) -> bool:
         """Tell whether a word is an everyday or clinical one and so no name by itself."""
@@ -128,7 +135,7 @@ def _place_at(
     first = tokens[index]
     if not (first.text[0].isupper() or caseless):
         return 0
-    for count in range(_LONGEST_PLACE, 0, -1):
+    for count in range(_LONGEST_PLACE if first.folded in lexicon.openers else 1, 0, -1):
         run = tokens[index : index + count]
         if len(run) < count or not _adjacent(text, run):
             continue
