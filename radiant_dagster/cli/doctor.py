@@ -319,7 +319,7 @@ def _floor_of(database: Database, model_id: str) -> float:
 
 def check_scrubber(settings: Settings) -> str:
     """Check that the scrubber's lists and model load, and that it finds what it should."""
-    probe = "Dr. Ann Lee of Lagos, MRN 4827193, feels well."
+    probe = "Dr. Ann Lee, MRN 4827193, went to Lagos."
     began = time.perf_counter()
     kinds = {span.type for span in build_detector(settings).detect(probe)}
     if not {"PERSON", "LOCATION", "MRN"} <= kinds:

