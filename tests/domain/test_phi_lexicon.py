@@ -47,6 +47,7 @@ def test_a_place_without_a_cue_is_known_from_the_lists(text: str, place: str) ->
     [
         ("The letter arrived at ", "227 Hauptweg 5 Apt. 12\n Lund\n Sweden 22100", " last night."),
         ("Our office is at ", "48010 Paseo del Prado 81\n Suite 762\n Torrente\n Spain 20416", ""),
+        ("It is at ", "770 26 rue des tilleuls Martin", "."),
         ("Send it to ", "12 Rua da Prata, Apt. 3, Lisboa, Portugal", "."),
         ("We meet at ", "the corner of ul. Cicha 8 and Lipowa 3", "."),
         ("Our hotel is at ", "PSC 3294, Box 9168\nAPO AA 61487", "."),
@@ -93,6 +94,18 @@ def test_an_address_of_quoted_lines_is_masked() -> None:
 )
 def test_terms_doses_and_headings_stay(text: str) -> None:
     assert scrub_bundle({"text": text}, DETECTOR).fields["text"] == text
+
+
+def test_all_speakers_of_a_dialogue_are_people_where_one_is_known() -> None:
+    text = "Zdzibor: What a day.\nNicole: Tell me more.\nZdzibor: Later."
+
+    assert masked(text) == {("PERSON", "Zdzibor"), ("PERSON", "Nicole")}
+
+
+def test_headings_are_no_speakers() -> None:
+    text = "Neuro: Alert today.\nHeent: Normal exam.\nAbd: Soft throughout."
+
+    assert masked(text) == set()
 
 
 def test_spans_are_given_in_the_offsets_of_the_input() -> None:
