@@ -5,14 +5,17 @@ trimmed to the words that can be a name, and refused where nothing of it can be 
 model itself is loaded in `adapters.ner`.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from radiant_dagster.domain.phi import Span
 from radiant_dagster.domain.phi_lexicon import Lexicon, Word, thing_follows, words_of
+from radiant_dagster.domain.phi_rules import LETTER, UPPER
 
 # The model's memory grows with the text it is given at once.
 CHUNK = 4000
+_CAPITALISED = re.compile(rf"[{UPPER}]{LETTER}{{2}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +28,19 @@ class Mention:
 
 
 def chunks(text: str) -> Iterator[tuple[int, str]]:
-    """Cut a text at blanks into pieces that a model can take at once, with their offsets."""
+    """Cut a text at blanks into pieces that a model can take at once, with their offsets.
+
+    Pieces without one capitalised word are left out: no mention in them would stand, and tables of
+    figures take a model longest.
+    """
     start = 0
     while start < len(text):
         end = min(len(text), start + CHUNK)
         if end < len(text):
             blank = max(text.rfind(" ", start, end), text.rfind("\n", start, end))
             end = blank + 1 if blank > start else end
-        yield start, text[start:end]
+        if _CAPITALISED.search(text, start, end):
+            yield start, text[start:end]
         start = end
 
 

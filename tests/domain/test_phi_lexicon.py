@@ -6,6 +6,7 @@ import pytest
 
 from radiant_dagster.adapters.detectors import detector_of
 from radiant_dagster.domain.phi import Span, scrub_bundle
+from radiant_dagster.domain.phi_ner import CHUNK, chunks
 
 DETECTOR = detector_of("rules", "")
 
@@ -140,3 +141,15 @@ def test_spans_of_later_passes_are_given_in_the_offsets_of_the_input_too() -> No
         ("beta", "PERSON"),
         ("gamma", "DATE"),
     ]
+
+
+def test_a_model_is_given_a_long_text_in_pieces_that_hold_a_capitalised_word() -> None:
+    text = "lower words 12 " * 400 + "then Vukosava " + "0-12 " * 2000 + "came Ann"
+
+    pieces = list(chunks(text))
+
+    assert [text[at : at + len(piece)] for at, piece in pieces] == [p for _, p in pieces]
+    assert len(pieces) == 2
+    assert "Vukosava" in pieces[0][1]
+    assert "Ann" in pieces[1][1]
+    assert all(len(piece) <= CHUNK for _, piece in pieces)
