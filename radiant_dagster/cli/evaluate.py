@@ -9,6 +9,8 @@ import click
 
 # Name -> (module of this package, short help); the command in it is called as its module.
 EVALUATIONS: dict[str, tuple[str, str]] = {
+    "phi": ("eval_phi", "How much of what identifies a person the scrubber masks."),
+    "injection": ("eval_injection", "Attacks found and false alarms raised by Cato."),
     "memory": ("eval_memory", "Measure how well the Grimoire finds what fits."),
 }
 
@@ -36,7 +38,7 @@ class Evaluations(click.Group):
 @click.group(
     cls=Evaluations,
     short_help="Measure the scrubber, Cato and the Grimoire on labelled data.",
-    epilog="\b\nExample:\n  radiant eval memory DIR --json",
+    epilog="\b\nExample:\n  radiant eval phi notes.jsonl\n  radiant eval memory DIR --json",
 )
 def eval() -> None:
     """Measure what guards the product on labelled data, at the thresholds it ships with."""

@@ -11,21 +11,18 @@ in behind `Detector`.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from radiant_dagster.domain.phi_names import NAMES, name_tokens, trim_name
+from radiant_dagster.domain.phi_numbers import COMPACTED, PLACEHOLDER, Numbers, compact
 from radiant_dagster.domain.phi_places import PLACES, TOWNS
 from radiant_dagster.domain.phi_rules import DATES, IDENTIFIERS, Rule
-from radiant_dagster.domain.phi_text import PlainText, folded_value, plain_text
+from radiant_dagster.domain.phi_text import PlainText, plain_text
 from radiant_dagster.domain.phi_words import COULD_BE_NAMES, NOT_NAMES, ORGANISATION_ENDS
 from radiant_dagster.errors import ScrubberUnavailable
 
-PLACEHOLDER = re.compile(
-    r"\[(?:PERSON|LOCATION|DATE|AGE_OVER_89|PHONE|EMAIL|SSN|MRN|HEALTH_PLAN_ID|ACCOUNT|IBAN|CREDIT_CARD|"
-    r"LICENSE|VEHICLE_ID|DEVICE_ID|URL|IP_ADDRESS|BIOMETRIC|PHOTO|OTHER_ID)_\d{1,4}\]"
-)
 TYPES = (
     "PERSON", "LOCATION", "DATE", "AGE_OVER_89", "PHONE", "EMAIL", "SSN", "MRN", "HEALTH_PLAN_ID",
     "ACCOUNT", "IBAN", "CREDIT_CARD", "LICENSE", "VEHICLE_ID", "DEVICE_ID", "URL", "IP_ADDRESS",
@@ -37,10 +34,6 @@ RULES: tuple[Rule, ...] = IDENTIFIERS + DATES + PLACES + TOWNS + NAMES
 # sees identifiers in placeholders.
 _MAX_PASSES = 10
 
-_COMPACTED = frozenset(
-    {"PHONE", "SSN", "MRN", "HEALTH_PLAN_ID", "ACCOUNT", "IBAN", "CREDIT_CARD", "LICENSE"}
-    | {"VEHICLE_ID", "DEVICE_ID", "BIOMETRIC", "OTHER_ID"}
-)
 _WORD = re.compile(r"[^\W\d_]+(?:['\-][^\W\d_]+)*")
 _CODE = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9](?:[A-Za-z0-9]|[\-.](?=[A-Za-z0-9])){4,40}")
 _NAME_GAP = re.compile(r"[ \t]{1,3}(?:[^\W\d_]\.?[ \t]{1,3})?")
@@ -73,24 +66,32 @@ class Detector(Protocol):
         ...
 
 
+# Reads the plain text and returns spans in its offsets; they may overlap others.
+Finder = Callable[[str], Iterable[Span]]
+
+
 @dataclass(frozen=True, slots=True)
 class RuleDetector:
-    """The rules alone: no model, no I/O, the same result everywhere.
+    """The rules, and what else finds identifiers; by itself no model, no I/O.
 
     Args:
         rules: What to apply; every rule of this module unless a test narrows it.
+        finders: What adds to them: a model, a list of places.
     """
 
     rules: tuple[Rule, ...] = RULES
+    finders: tuple[Finder, ...] = ()
 
     def detect(self, text: str) -> tuple[Span, ...]:
         """Return spans in the original's offsets, ordered, not overlapping.
 
         Args:
-            text: Any text; 100,000 characters take about a second.
+            text: Any text; by rules alone, 100,000 characters take about a second.
         """
         plain = plain_text(text)
         found = [span for rule in self.rules for span in _apply(rule, plain.text)]
+        for finder in self.finders:
+            found.extend(finder(plain.text))
         known = _Known.of(plain.text, found)
         found.extend(known.find(plain.text))
         return _to_original(plain, resolve(found, plain.text))
@@ -195,10 +196,10 @@ class _Known:
         for kind, value in values:
             if kind == "PERSON":
                 names.update(t for t in name_tokens(value) if len(t) > 2 and _masks_alone(t))
-            elif kind in _COMPACTED:
-                compact = _compact(value)
-                if len(compact) >= 5 and sum(c.isdigit() for c in compact) >= 4:
-                    codes.setdefault(compact, kind)
+            elif kind in COMPACTED:
+                code = compact(value)
+                if len(code) >= 5 and sum(c.isdigit() for c in code) >= 4:
+                    codes.setdefault(code, kind)
             if kind in ("PERSON", "LOCATION"):
                 words = tuple(m[0].casefold() for m in _WORD.finditer(value))
                 if len(words) > 1 or (kind == "LOCATION" and words and _masks_alone(words[0])):
@@ -224,19 +225,20 @@ class _Known:
                 if tuple(w.casefold().removesuffix("'s") for _, _, w in run) == phrase and (
                     kind == "PERSON" or word[0].isupper()
                 ):
-                    yield Span(start, run[-1][1], kind, 0.55, "propagated")
+                    possessive = 2 if run[-1][2].endswith("'s") else 0
+                    yield Span(start, run[-1][1] - possessive, kind, 0.55, "propagated")
                     break
         if self.codes:
             for match in _CODE.finditer(text):
-                kind = self.codes.get(_compact(match[0]))
+                kind = self.codes.get(compact(match[0]))
                 if kind:
                     yield Span(match.start(), match.end(), kind, 0.55, "propagated")
 
     def retyped(self, span: Span, text: str) -> Span:
         """Return the span under the type that the bundle knows its code by."""
-        if span.type not in _COMPACTED:
+        if span.type not in COMPACTED:
             return span
-        kind = self.codes.get(_compact(plain_text(text[span.start : span.end]).text), span.type)
+        kind = self.codes.get(compact(plain_text(text[span.start : span.end]).text), span.type)
         return Span(span.start, span.end, kind, span.score, span.recogniser)
 
     def _word(self, text: str, start: int, end: int, word: str) -> Iterable[Span]:
@@ -269,10 +271,6 @@ def _thing_follows(text: str, position: int) -> bool:
     )
 
 
-def _compact(value: str) -> str:
-    return "".join(c for c in value.casefold() if c.isalnum())
-
-
 @dataclass(frozen=True, slots=True)
 class ScrubbedBundle:
     """The fields of one review without identifiers.
@@ -282,11 +280,13 @@ class ScrubbedBundle:
         mapping: Placeholder to the original value as first written; for the vault only, never
             for a log. Hidden from ``repr``.
         counts: How many places were masked, by type.
+        spans: Per field what was masked, in the offsets of the input; no text.
     """
 
     fields: Mapping[str, str] = field(repr=False)
     mapping: Mapping[str, str] = field(repr=False)
     counts: Mapping[str, int]
+    spans: Mapping[str, tuple[Span, ...]] = field(default_factory=dict[str, tuple[Span, ...]])
 
 
 def scrub_bundle(fields: Mapping[str, str], detector: Detector) -> ScrubbedBundle:
@@ -302,20 +302,22 @@ def scrub_bundle(fields: Mapping[str, str], detector: Detector) -> ScrubbedBundl
     Raises:
         ScrubberUnavailable: The detector does not come to rest, so nothing may be shown.
     """
-    numbers = _Numbers(fields.values())
+    numbers = Numbers(fields.values())
     counts: dict[str, int] = {}
     current = dict(fields)
+    masked: dict[str, tuple[_Masked, ...]] = dict.fromkeys(current, ())
     for _ in range(_MAX_PASSES):
         found = {name: detector.detect(text) for name, text in current.items()}
         known = _known_in(found, current)
         spans = {name: _with_known(text, found[name], known) for name, text in current.items()}
         if not any(spans.values()):
-            return ScrubbedBundle(current, numbers.mapping, dict(sorted(counts.items())))
+            done = {name: tuple(m.span for m in masked[name]) for name in masked}
+            return ScrubbedBundle(current, numbers.mapping, dict(sorted(counts.items())), done)
         numbers.meet(
             (s.type, current[name][s.start : s.end]) for name in current for s in spans[name]
         )
         for name, text in current.items():
-            current[name] = _replace(text, spans[name], numbers, counts)
+            current[name], masked[name] = _replace(text, spans[name], masked[name], numbers, counts)
     raise ScrubberUnavailable("the detector keeps finding identifiers in scrubbed text")
 
 
@@ -333,75 +335,38 @@ def _with_known(text: str, own: tuple[Span, ...], known: _Known) -> tuple[Span, 
     return tuple(known.retyped(span, text) for span in resolve((*own, *more), text))
 
 
-def _replace(text: str, spans: Sequence[Span], numbers: "_Numbers", counts: dict[str, int]) -> str:
+@dataclass(frozen=True, slots=True)
+class _Masked:
+    """A placeholder: what it stands for in the input, and how much longer it is."""
+
+    span: Span
+    grown: int
+
+
+def _replace(
+    text: str,
+    spans: Sequence[Span],
+    masked: tuple[_Masked, ...],
+    numbers: "Numbers",
+    counts: dict[str, int],
+) -> tuple[str, tuple[_Masked, ...]]:
+    """Put placeholders in, and note where they stand in the text as it first was."""
     pieces: list[str] = []
-    position = 0
+    out = list(masked)
+    position = shift = before = 0
     for span in spans:
-        pieces += (
-            text[position : span.start],
-            numbers.placeholder(span.type, text[span.start : span.end]),
-        )
+        # Placeholders of earlier passes in front of this span moved it by what they grew.
+        while before < len(masked) and masked[before].span.start + shift < span.start:
+            shift += masked[before].grown
+            before += 1
+        placeholder = numbers.placeholder(span.type, text[span.start : span.end])
+        pieces += (text[position : span.start], placeholder)
         counts[span.type] = counts.get(span.type, 0) + 1
+        first = Span(span.start - shift, span.end - shift, span.type, span.score, span.recogniser)
+        out.append(_Masked(first, len(placeholder) - (span.end - span.start)))
         position = span.end
-    return "".join(pieces) + text[position:]
-
-
-class _Numbers:
-    """Gives out placeholders: one a value, never one that the input spells out."""
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        self._reserved = {m[0] for text in texts for m in PLACEHOLDER.finditer(text)}
-        self._by_key: dict[tuple[str, str], str] = {}
-        self._alias: dict[tuple[str, ...], tuple[str, ...]] = {}
-        self._next: dict[str, int] = {}
-        self.mapping: dict[str, str] = {}
-
-    def meet(self, values: Iterable[tuple[str, str]]) -> None:
-        """Learn all values of a pass first, so that `Dr. Smith` can be John Smith."""
-        people = {name_tokens(plain_text(v).text) for kind, v in values if kind == "PERSON"}
-        self._alias.update(_aliases(people | set(self._alias)))
-
-    def placeholder(self, kind: str, value: str) -> str:
-        key = (kind, self._key(kind, value))
-        known = self._by_key.get(key)
-        if known is None:
-            known = self._by_key[key] = self._new(kind)
-            self.mapping[known] = value
-        elif kind == "PERSON" and len(name_tokens(value)) > len(name_tokens(self.mapping[known])):
-            self.mapping[known] = value  # the fuller form says more when it is filled in
-        return known
-
-    def _key(self, kind: str, value: str) -> str:
-        if kind == "PERSON":
-            tokens = name_tokens(plain_text(value).text)
-            return " ".join(self._alias.get(tokens, tokens)) or folded_value(value)
-        if kind in _COMPACTED:
-            return _compact(plain_text(value).text)
-        return folded_value(value)
-
-    def _new(self, kind: str) -> str:
-        number = self._next.get(kind, 0) + 1
-        while f"[{kind}_{number}]" in self._reserved:
-            number += 1
-        self._next[kind] = number
-        return f"[{kind}_{number}]"
-
-
-def _aliases(people: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], tuple[str, ...]]:
-    """Map each name to the one fuller name it can only mean, or to itself."""
-    names = [p for p in people if p]
-    holders: dict[str, set[tuple[str, ...]]] = {}
-    for name in names:
-        for token in name:
-            holders.setdefault(token, set()).add(name)
-    out: dict[tuple[str, ...], tuple[str, ...]] = {}
-    for name in names:
-        fuller = frozenset(holders[name[0]]).intersection(*(holders[t] for t in name[1:]))
-        fuller = {f for f in fuller if len(f) > len(name)}
-        # Only the fullest forms count: Smith < John Smith < John A. Smith is one person.
-        fullest = {f for f in fuller if not any(set(f) < set(g) for g in fuller)}
-        out[name] = next(iter(fullest)) if len(fullest) == 1 else name
-    return out
+    out.sort(key=lambda item: item.span.start)
+    return "".join(pieces) + text[position:], tuple(out)
 
 
 def rehydrate(text: str, mapping: Mapping[str, str]) -> str:

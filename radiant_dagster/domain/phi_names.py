@@ -63,7 +63,7 @@ _RELATION = (
     r"stepson|stepdaughter|stepmother|stepfather|friend|neighbou?r|roommate|boyfriend|girlfriend|fianc[ée]e?|"
     r"caregiver|guardian|guarantor|attorney|lawyer|colleague|nurse|resident|surgeon|physician|therapist|"
     r"pharmacist|interpreter|subscriber|party|contact|employee|defendant|plaintiff|witness|boss|manager|"
-    r"teacher|actor|actress|singer|president|director|minister|child|baby|infant|twins?|sibling|man|woman"
+    r"teacher|actor|actress|singer|kids?|grandchild|stepchild|grandpa|bride|groom|widow|widower|classmate|coworker|landlord|nanny|babysitter|coach|tutor|professor|president|director|minister|child|baby|infant|twins?|sibling|man|woman"
 )
 _AGE_OR_ID = (
     r"(?=\s?,?\s{0,2}\(?\s?(?:\d{1,3}[ \-]?(?:y\.?/?o\b|y\.o|years?|yrs?|yo[mf]?\b|[MF]\b)|"

@@ -86,7 +86,7 @@ PLACES = (
     rule(
         "street_foreign",
         "LOCATION",
-        rf"(?<!\w)(?P<v>(?:\d{{1,5}}{BLANK})?{_FOREIGN_STREET}{BLANK}(?:(?:(?i:de|du|des|di|da|do|dos|del|della|delle|la|le|las|los|l'|d')[ \t]?){{0,3}}{WORD}{BLANK}?){{1,4}}(?:,?[ \t]?\d{{1,5}}[A-Za-z]?)?{_UNIT})",
+        rf"(?<!\w)(?P<v>(?:\d{{1,5}}{BLANK}){{0,2}}{_FOREIGN_STREET}{BLANK}(?:(?:(?i:de|du|des|di|da|do|dos|del|della|delle|la|le|las|los|l'|d')[ \t]?){{0,3}}(?:[a-zà-ÿ]{{4,20}}{BLANK})?{WORD}(?:{BLANK}|(?![\w]))){{1,4}}(?:,?[ \t]?\d{{1,5}}[A-Za-z]?)?{_UNIT})",
         0.75,
         digits_at_least(1),
     ),
@@ -107,6 +107,12 @@ PLACES = (
         "LOCATION",
         r"\b(?P<v>(?i:p\.?[ ]?o\.?[ ]?box|post\s+office\s+box)[ \t]{0,2}\d{1,6}|(?:PSC|CMR|Unit)[ ]\d{1,6},?[ ]Box[ ]\d{1,6})\b",
         0.85,
+    ),
+    rule(
+        "military_post",
+        "LOCATION",
+        r"\b(?P<v>(?i:[afd]po),?[ ](?i:aa|ae|ap)[ ]\d{5}(?:-\d{4})?)\b",
+        0.9,
     ),
     rule("zip_after_state", "LOCATION", rf"\b{_STATE},?[ \t]{{1,3}}(?P<v>{_ZIP})(?![\d\-])", 0.9),
     rule(

@@ -293,6 +293,12 @@ _MONTH = (
     r"january|february|april|june|july|august|september|october|november|december|"
     r"(?:Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec|JAN|FEB|MAR|APR|JUN|JUL|AUG|SEP|OCT|NOV|DEC)\b\.?)"
 )
+_MONTHS_ABROAD = (
+    r"januar|jänner|februar|märz|mai|juni|juli|oktober|dezember|janvier|février|mars|avril|juin|juillet|août|"
+    r"septembre|octobre|novembre|décembre|enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|octubre|"
+    r"noviembre|diciembre|gennaio|febbraio|aprile|maggio|giugno|luglio|settembre|ottobre|dicembre|janeiro|"
+    r"fevereiro|março|maio|junho|julho|setembro|outubro|novembro|dezembro|januari|februari|maart|augustus"
+)
 _DAY = r"(?:0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?"
 _YEAR = r"(?:(?:19|20)\d{2})"
 _CLOCK = r"(?:[ T]{1,2}\d{1,2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?(?:[ ]?(?:Z\b|[AaPp]\.?[Mm]\b))?)?"
@@ -342,6 +348,43 @@ DATES = (
         0.88,
     ),
     rule("date_month_year", "DATE", rf"\b(?P<v>{_MONTH},?(?:[ \t]of)?[ \t]{{1,2}}{_YEAR})\b", 0.8),
+    rule(
+        "date_month_letters",
+        "DATE",
+        rf"(?<![\w.\-/])(?P<v>{_DAY}[ \-/]?(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[ \-/]?"
+        rf"(?:{_YEAR}|\d{{2}})|{_YEAR}[ \-/](?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[ \-/]{_DAY})"
+        r"(?![\w\-/])",
+        0.86,
+    ),
+    rule(
+        "date_other_languages",
+        "DATE",
+        rf"(?<![\w.\-/])(?P<v>{_DAY}\.?[ ](?:de[ ]|di[ ])?(?i:{_MONTHS_ABROAD})\b(?:,?[ ](?:de[ ]|del[ ])?{_YEAR})?)",
+        0.86,
+    ),
+    rule("date_short_year", "DATE", rf"\b(?P<v>{_MONTH}[ ]['’]\d{{2}})(?!\w)", 0.84),
+    rule(
+        "date_month_slash_year",
+        "DATE",
+        rf"(?<![\w/.\-])(?P<v>(?:0[1-9]|1[0-2])/{_YEAR}|(?<=in )\d/{_YEAR}|(?<=since )\d/{_YEAR})(?![\w/\-]|\.\d)",
+        0.7,
+    ),
+    rule(
+        "date_compact",
+        "DATE",
+        rf"(?<![\w.,\-/$#])(?P<v>{_YEAR}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))(?![\w\-/%]|[.,]\d|[ ]?(?:copies|cells|IU|units))",
+        0.45,
+    ),
+    # A year by itself; Safe Harbor allows it, people who label dates do not.
+    rule(
+        "year",
+        "DATE",
+        r"(?i:\b(?:in|since|of|from|until|till|by|before|after|during|circa|around|year|early|late|"
+        r"mid|born|summer|winter|spring|fall|autumn|christmas|easter|founded|class[ ]of))[ \t]"
+        r"(?P<v>(?:19|20)\d{2})(?![\w/\-]|[.,]\d|[ \t]?(?:%|(?i:m[gl]|mcg|ml|units?|cal|kcal|calories|"
+        r"patients?|cells?|steps|people|participants|g|kg|iu|cases|adults|women|men|subjects|meters?|m)\b))",
+        0.5,
+    ),
     rule(
         "date_without_year",
         "DATE",

@@ -7,12 +7,13 @@ decided by its cue: a title or a label wins, a mere neighbour does not.
 """
 
 
-def _words(text: str) -> frozenset[str]:
+def words(text: str) -> frozenset[str]:
+    """Return the words of a list that is written as one text."""
     return frozenset(text.split())
 
 
 # Diseases, signs, scores, devices and procedures that carry a person's name.
-EPONYMS = _words(
+EPONYMS = words(
     """
     addison adson alport alzheimer apgar babinski babesia baker barrett bartholin bartonella
     becker behcet bell bence bennett binet blalock boerhaave bouchard braden brown-sequard
@@ -33,7 +34,7 @@ EPONYMS = _words(
     """
 )
 
-_CLINICAL = _words(
+_CLINICAL = words(
     """
     ssn dea vin iban tel ext box id ip url udi mbi pin pager cell addr zip
     abdomen abdominal acetaminophen acute admission admit admitted adult advil age albumin alert
@@ -77,7 +78,7 @@ _CLINICAL = _words(
     """
 )
 
-_GENERAL = _words(
+_GENERAL = words(
     """
     dr prof miss mx doctor professor a about access account act action address advised after
     afternoon against agent agents agree all also although am among an and another answer any
@@ -118,7 +119,7 @@ _GENERAL = _words(
 NOT_NAMES = EPONYMS | _CLINICAL | _GENERAL
 
 # Words that make the capitalised words before them an organisation or a thing, not a person.
-ORGANISATION_ENDS = _words(
+ORGANISATION_ENDS = words(
     """
     hospital clinic center centre university college school institute foundation inc llc ltd
     corp corporation company group bank association pharmacy laboratories labs medical health
@@ -146,7 +147,7 @@ US_STATE_NAMES = (
     "West Virginia|Wisconsin|Wyoming"
 )
 
-GIVEN_NAMES = _words(
+GIVEN_NAMES = words(
     """
     aaron abby abdul abdullah abigail abraham ada adam adrian adriana agnes ahmad ahmed aisha
     akira alan albert alberto alejandra alejandro alex alexander alexandra alexandre alexis
@@ -201,7 +202,7 @@ GIVEN_NAMES = _words(
 
 # Words of NOT_NAMES that are also surnames or given names: behind a title or a given name they
 # are one ("Dr. Young", "Mark Day"), alone they are not.
-COULD_BE_NAMES = EPONYMS | _words(
+COULD_BE_NAMES = EPONYMS | words(
     """
     april august black blue brook church city court day dean drake english french german glass
     grace grant green heart hill home house hope june kind king lane law long lake low major
@@ -213,12 +214,12 @@ COULD_BE_NAMES = EPONYMS | _words(
 )
 
 # Nouns that take a letter and a full stop: "hepatitis B. Treatment" is no initial.
-LETTERED_NOUNS = _words(
+LETTERED_NOUNS = words(
     "hepatitis vitamin factor protein type group grade stage class influenza section appendix "
     "category figure table plan part phase option step team room unit ward point score version"
 )
 
-PLACE_OPENERS = _words("north south east west new lake port fort mount upper lower saint st")
-PLACE_ENDERS = _words("county parish township borough city town")
+PLACE_OPENERS = words("north south east west new lake port fort mount upper lower saint st")
+PLACE_ENDERS = words("county parish township borough city town")
 # A place in front of these is part of a term: "West Nile virus", "New York Heart Association".
-THINGS_OF_PLACES = _words("virus heart fever spotted encephalitis criteria cognitive stain journal")
+THINGS_OF_PLACES = words("virus heart fever spotted encephalitis criteria cognitive stain journal")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from radiant_dagster.domain.phi import PLACEHOLDER
+from radiant_dagster.domain.phi_numbers import PLACEHOLDER
 from radiant_dagster.domain.word_diff import word_diff
 
 MAX_PARTS = 20_000

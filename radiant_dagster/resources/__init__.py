@@ -12,6 +12,7 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from radiant_dagster.adapters.cato import Cato, build_cato
+from radiant_dagster.adapters.detectors import build_detector
 from radiant_dagster.adapters.embeddings import EmbeddingModel, build_embeddings
 from radiant_dagster.adapters.llm import LlmClient
 from radiant_dagster.adapters.llm_transports import build_llm
@@ -20,7 +21,7 @@ from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.adapters.toolbox import Toolbox
 from radiant_dagster.domain.learning import LearningCaps
-from radiant_dagster.domain.phi import Detector, RuleDetector
+from radiant_dagster.domain.phi import Detector
 from radiant_dagster.errors import ConfigurationError, InvalidInput
 
 # A worker process holds at most 6 connections: 3 of ours, 3 of Dagster's. Ours are held for single
@@ -75,7 +76,7 @@ def process_cato() -> Cato:
 @cache
 def process_detector() -> Detector:
     """Return this process' one PHI detector."""
-    return RuleDetector()
+    return build_detector(process_settings())
 
 
 def warm_up() -> None:

@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radiant_dagster.domain.phi import (
-    PLACEHOLDER,
     TYPES,
     RuleDetector,
     Span,
@@ -15,6 +14,7 @@ from radiant_dagster.domain.phi import (
     rehydrate,
     scrub_bundle,
 )
+from radiant_dagster.domain.phi_numbers import PLACEHOLDER
 from radiant_dagster.errors import ScrubberUnavailable
 
 DETECTOR = RuleDetector()
