@@ -38,5 +38,5 @@ class Evaluations(click.Group):
     short_help="Measure the scrubber, Cato and the Grimoire on labelled data.",
     epilog="\b\nExample:\n  radiant eval injection FILE.jsonl --json",
 )
-def eval() -> None:  # noqa: A001 - the command's name
+def eval() -> None:
     """Measure what guards the product on labelled data, at the thresholds it ships with."""

@@ -94,7 +94,7 @@ GROUPS: dict[str, Callable[[LabelledText], bool]] = {
     "direct": lambda truth: _direct(truth) and not truth.source.startswith(CLINICAL_PREFIX),
     "indirect": lambda truth: not _direct(truth),
     "clinical": lambda truth: truth.source.startswith(CLINICAL_PREFIX),
-    "overall_without_indirect": _direct,
+    "direct_and_clinical": _direct,
     "overall": lambda _: True,
 }
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from radiant_dagster.domain.injection import injection_score
 from radiant_dagster.domain.phi import RuleDetector
 from radiant_dagster.domain.safety import (
     CatoRisk,
@@ -15,7 +16,6 @@ from radiant_dagster.domain.safety import (
     Verdict,
     check_epistemic,
     check_storage,
-    injection_score,
     unavailable,
 )
 
