@@ -47,6 +47,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "db": ("admin", "Bring the database up to date, or see what it lacks."),
         "config": ("admin", "Show every setting and where it comes from."),
         "mission-control": ("mission_control", "Serve the reviewers' pages and the API."),
+        "cato": ("cato", "Serve Cato's safety checks over HTTP."),
         "down": ("stack", "Stop what `radiant up` started."),
         "reset": ("stack", "Stop it and delete all of its data for good."),
     },
