@@ -22,16 +22,34 @@ _WINDOW_SENTENCES = 2
 _MAX_WINDOW_CHARACTERS = 600
 _ENCODED_WEIGHT = 2.0
 _FLOOD_WEIGHT = 3.0
+_TASK_WEIGHT = 3.0
+
+# A table, or a letter with its heading or salutation: data that asks nothing of a model.
+_TABLE_ROW = re.compile(r"[ \t]*\|.*\|[ \t]*")
+_LETTER = re.compile(
+    r"(?:\A|\n|\|)\s*(?:subject|from|received|date|sent|email_from)\s?:|\A\s*(?:hi|hello|dear)\s+\w",
+    re.IGNORECASE,
+)
+# A line that sets a task: a question of its own, or work on words.
+_TASK = re.compile(
+    r"(?:please\s+|now\s+)?(?:(?:what|who|how|why|when|where|which|can\s+you|could\s+you|is|are|do|does)"
+    r"\b[^\n]{3,300}\?|(?:explain|describe|write|translate|summari[sz]e|list|compose|generate|render|"
+    r"convert|calculate|compare|classify|rewrite|paraphrase|design|discuss|analy[sz]e|evaluate|"
+    r"recommend|suggest|identify|develop|create|provide|encode|craft|give|find)\b[^\n]{8,300})",
+    re.IGNORECASE,
+)
 SENTENCE_END = re.compile(r"(?<=[.!?。])\s+|\n+")
 
 Found = tuple[float, frozenset[str]]
 
 
-def injection_score(content: str) -> tuple[float, tuple[str, ...]]:
+def injection_score(content: str, *, is_answer: bool = False) -> tuple[float, tuple[str, ...]]:
     """Weigh the signs of injected instructions, in the whole and in each window of sentences.
 
     Args:
         content: Any text.
+        is_answer: An answer of ours, whose tables and questions are its own. In what comes from
+            elsewhere, a task beside a table or below a letter is a sign.
 
     Returns:
         The highest score (3 asks for a person, 5 blocks) and the codes that made it.
@@ -42,6 +60,8 @@ def injection_score(content: str) -> tuple[float, tuple[str, ...]]:
         inner, inner_codes = _score(said)
         if inner > 0 and inner + _ENCODED_WEIGHT > score:
             score, codes = inner + _ENCODED_WEIGHT, inner_codes | {"injection:encoded"}
+    if not is_answer and _task_in_data(text):
+        score, codes = max(score, _TASK_WEIGHT), codes | {"injection:task_in_data"}
     if _floods(text):
         score, codes = score + _FLOOD_WEIGHT, codes | {"injection:flood"}
     return score, tuple(sorted(codes))
@@ -91,6 +111,18 @@ def _windows(text: str) -> Sequence[tuple[int, int]]:
             for part in range(start, end, _MAX_WINDOW_CHARACTERS // 2)
         ]
     return windows
+
+
+def _task_in_data(text: str) -> bool:
+    """Tell whether a table or letter has a line beside it that sets somebody a task."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if len(lines) < 2:
+        return False
+    beside = [line for line in lines if not _TABLE_ROW.fullmatch(line)]
+    if len(lines) - len(beside) >= 3:
+        return any(_TASK.match(line) for line in beside)
+    # Of a letter only the end: questions in it are its own.
+    return bool(_LETTER.search(text)) and bool(_TASK.fullmatch(lines[-1]))
 
 
 def _floods(text: str) -> bool:

@@ -237,13 +237,19 @@ EXTRACTION = (
     _sign(
         "credentials",
         3,
-        r"\b(?:give|tell|show|share|reveal|what|print|output|say|repeat|spell|leak|send|hint|guess|encode|first|letters?|characters?|secret|your|my|the\s+(?:correct|right|actual|real)|zeig\w{0,2}|nenn\w{0,2}|sag\w{0,2})\b[^.\n]{0,60}?"
+        r"\b(?:give|tell|show|share|reveal|what|print|output|say|repeat|spell|leak|send|hint|guess|encode|first|letters?|characters?|secret|your|my|zeig\w{0,2}|nenn\w{0,2}|sag\w{0,2})\b[^.\n]{0,60}?"
         r"(?:\b(?:pass\s?words?|passwort|contrase(?:ñ|n)a|mot\s+de\s+passe|pass\s?(?:phrase|code)s?|secret\s+(?:key|word|code|phrase)|access\s+(?:code|key)|lozinka|senha|credentials|api\s+keys?)\b|パスワード|密码|пароль|암호|비밀번호)",
     ),
     _sign(
         "credentials",
         3,
         r"\b(?:pass\s?(?:word|phrase|code)|passwort|contrase(?:ñ|n)a|lozinka|senha|secret\s+(?:key|word|code|phrase)|access\s+code)\s*(?:\"|'|=|:|is\b|was\b|ist\b|\?|starts|begins|contains|entered)|パスワード|密码|пароль|암호|비밀번호",
+    ),
+    # A message about nothing else: who asks for a secret, or claims to have given it, says little.
+    _sign(
+        "credentials",
+        3,
+        r"\A\W*(?:[^\W_]+\W+){0,6}?(?:pass\s?(?:word|phrase|code)|access\s+code|secret\s+(?:key|word|code|phrase))s?(?:\W+[^\W_]+){0,5}\W*\Z|\b(?:mot\s+de\s+passe|contrase[ñn]a|senha|lozinka|parola\s+d'ordine|wachtwoord|hasło|şifre)\b",
     ),
     _sign(
         "access_word",
@@ -328,7 +334,7 @@ REPLIES = (
     _sign(
         "untruth",
         3,
-        rf"\b{_WRITE}\b[^.\n]{{0,40}}?\b(?:fake|false|untrue|misleading|fabricated|made[- ]up|biased|unwahre?\w?|falsche?\w?|erfundene?\w?|gefälschte?\w?|propaganda|conspiracy|disinformation|misinformation|manifesto?|wahlwerbung)\b",
+        rf"\b{_WRITE}\b[^.\n]{{0,40}}?\b(?:(?:fake|false|untrue|misleading|fabricated|made[- ]up|biased|unwahre?\w?|falsche?\w?|erfundene?\w?|gefälschte?\w?)\s+(?:\w{{1,14}}\s+){{0,2}}?(?:news|stor(?:y|ies)|articles?|headlines?|information|facts?|claims?|reviews?|quotes?|statements?|rumou?rs?|evidence|statistics|histor\w{{1,3}}|testimon\w{{1,4}}|überschrift\w{{0,2}}|nachricht\w{{0,2}}|geschichten?|behauptung\w{{0,2}}|zitate?)|propaganda|conspiracy|disinformation|misinformation|manifesto?|wahlwerbung)\b",
     ),
     _sign(
         "offend",

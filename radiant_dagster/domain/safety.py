@@ -27,8 +27,10 @@ from radiant_dagster.domain.safety_rules import (
     ASSIGNED_SECRET,
     CITATION,
     DOSE,
+    FORECAST,
     HEDGE,
     HEURISTIC_FORBIDDEN,
+    OUTCOME,
     OVERCLAIM,
     SECRETS,
 )
@@ -42,6 +44,12 @@ _ORDER: tuple[RiskLevel, ...] = ("none", "low", "medium", "high", "critical")
 
 _BASE64 = re.compile(r"(?<![A-Za-z0-9+/_\-])[A-Za-z0-9+/_\-]{80,}={0,2}")
 _IMAGE_WITH_QUERY = re.compile(r"!\[[^\]]{0,200}\]\([^)\s]{0,500}[?#&]|<img\b[^>]{0,300}\bsrc\b")
+# What a domain may say with a word of doubt only.
+UNHEDGED = {
+    "medical": ("epistemic:dose_without_hedge", DOSE),
+    "financial": ("epistemic:forecast_without_hedge", FORECAST),
+    "legal": ("epistemic:outcome_without_hedge", OUTCOME),
+}
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -92,9 +100,10 @@ def check_epistemic(content: str, domain: str) -> CatoRisk:
 
     Args:
         content: The draft.
-        domain: Doses matter in ``medical``; overclaims in every domain.
+        domain: Doses matter in ``medical``, forecasts in ``financial``, how courts decide in
+            ``legal``; overclaims in every domain.
     """
-    findings = [*_injection(content), *_secrets(content), *_hidden(content)]
+    findings = [*_injection(content, is_answer=True), *_secrets(content), *_hidden(content)]
     findings += _epistemic(content, domain)
     return _risk(findings)
 
@@ -138,8 +147,8 @@ def instructions_in(content: str) -> tuple[str, ...]:
     return _risk([*_injection(content), *_hidden(content)]).reasons
 
 
-def _injection(content: str) -> list[_Finding]:
-    score, codes = injection_score(content)
+def _injection(content: str, *, is_answer: bool = False) -> list[_Finding]:
+    score, codes = injection_score(content, is_answer=is_answer)
     if score < REVIEW_SCORE:
         return []
     blocks = score >= BLOCK_SCORE
@@ -210,7 +219,7 @@ def _heuristic_grammar(content: str) -> list[_Finding]:
 
 def _epistemic(content: str, domain: str) -> list[_Finding]:
     """Grade overclaims. They only ever ask for a person: rules cannot prove truth."""
-    careful = domain in ("medical", "financial", "legal")
+    careful = domain in UNHEDGED
     level: RiskLevel = "medium" if careful else "low"
     text = plain_text(content).text
     found = [
@@ -218,10 +227,10 @@ def _epistemic(content: str, domain: str) -> list[_Finding]:
     ]
     if careful and CITATION.search(text):
         found.append(_Finding("epistemic:unverified_citation", "medium", blocks=False))
-    if domain == "medical" and any(
-        DOSE.search(s) and not HEDGE.search(s) for s in SENTENCE_END.split(text)
-    ):
-        found.append(_Finding("epistemic:dose_without_hedge", "medium", blocks=False))
+    if domain in UNHEDGED:
+        code, pattern = UNHEDGED[domain]
+        if any(pattern.search(s) and not HEDGE.search(s) for s in SENTENCE_END.split(text)):
+            found.append(_Finding(code, "medium", blocks=False))
     return found
 
 

@@ -8,7 +8,7 @@ import re
 
 SECRETS = (
     # Formats as their issuers document them; the names of the code are what the reviewer reads.
-    ("secret:private_key", re.compile(r"-----BEGIN (?:[A-Z]{2,10} ){0,2}PRIVATE KEY(?: BLOCK)?-----")),
+    ("secret:private_key", re.compile(r"-----BEGIN (?:[A-Z]{2,10} ){0,2}PRIVATE KEY(?: BLOCK)?-----|\bAGE-SECRET-KEY-1[A-Z0-9]{50}|\bPuTTY-User-Key-File-\d")),
     ("secret:aws", re.compile(r"\b(?:AKIA|ASIA|AGPA|AROA|AIDA)[A-Z0-9]{16}\b")),
     ("secret:github", re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_[A-Za-z0-9_]{22,255})\b")),
     ("secret:gitlab", re.compile(r"\bglpat-[A-Za-z0-9_\-]{20,64}")),
@@ -20,6 +20,13 @@ SECRETS = (
     ("secret:npm_pypi", re.compile(r"\b(?:npm_[A-Za-z0-9]{36}|pypi-[A-Za-z0-9_\-]{50,250})")),
     ("secret:huggingface", re.compile(r"\bhf_[A-Za-z0-9]{30,60}\b")),
     ("secret:jwt", re.compile(r"\beyJ[A-Za-z0-9_\-]{8,2000}\.eyJ[A-Za-z0-9_\-]{8,4000}\.[A-Za-z0-9_\-]{8,1000}")),
+    ("secret:azure", re.compile(r"\bAccountKey=[A-Za-z0-9+/]{86}==|\bSharedAccessSignature=[^\s;]{20,500}")),
+    ("secret:chat_bot", re.compile(r"\b[MNO][A-Za-z0-9_\-]{23,25}\.[A-Za-z0-9_\-]{6}\.[A-Za-z0-9_\-]{27,38}\b|\b\d{8,10}:[A-Za-z0-9_\-]{35}\b")),
+    ("secret:payment", re.compile(r"\bsq0(?:csp|atp)-[A-Za-z0-9_\-]{22,43}|\bshp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}\b")),
+    ("secret:mail", re.compile(r"\b[0-9a-f]{32}-us\d{1,2}\b|\bkey-[0-9a-z]{32}\b")),
+    ("secret:artifactory", re.compile(r"\bAKC[A-Za-z0-9]{10,120}\b|\bcmVmdGtu[A-Za-z0-9]{40,80}\b")),
+    ("secret:cloud", re.compile(r"\b(?:dop_v1_[0-9a-f]{64}|dapi[0-9a-f]{32}|hvs\.[A-Za-z0-9_\-]{24,200}|glsa_[A-Za-z0-9]{32}_[0-9a-f]{8}|dckr_pat_[A-Za-z0-9_\-]{20,60}|lin_api_[A-Za-z0-9]{40})\b")),
+    ("secret:ours", re.compile(r"\brk_[A-Za-z0-9]{8}_[A-Za-z0-9_\-]{40,60}|\bwhsec_[A-Za-z0-9+/=]{24,100}")),
     ("secret:url_password", re.compile(r"\b[a-z][a-z0-9+]{1,20}://[^\s:/@]{1,64}:[^\s:/@]{3,128}@[\w.\-]{1,200}")),
 )  # fmt: skip
 # A word that announces a secret, then something random enough to be one.
@@ -38,6 +45,18 @@ HEDGE = re.compile(
 DOSE = re.compile(
     r"\b(?:take|give|administer|inject|infuse|start|prescribe|increase|double|use)\b.{0,60}?"
     r"\b\d{1,6}(?:[.,]\d{1,3})?\s?(?:mg|mcg|µg|g|ml|units?|iu|meq|tablets?|pills?|puffs?|drops?)\b",
+    re.IGNORECASE,
+)
+# What the market does, or an order to trade.
+FORECAST = re.compile(
+    r"\b(?:price|stock|shares?|fund|bond|index|market|currency|rate|investment|portfolio|bitcoin|gold|it|they)s?\s+(?:will|is\s+going\s+to|are\s+going\s+to)\s+(?:\w{1,12}\s+)?(?:rise|fall|double|triple|outperform|crash|recover|grow|beat|return|yield|reach|go\s+(?:up|down))\b|"
+    r"\b(?:buy|sell|short|invest|put)\b[^.\n]{0,40}?\b(?:now|today|immediately|all\s+(?:of\s+)?your|everything|your\s+(?:savings|pension))\b",
+    re.IGNORECASE,
+)
+# How a court or an authority decides.
+OUTCOME = re.compile(
+    r"\b(?:you|he|she|they|the\s+(?:court|judge|jury|plaintiff|defendant|tenant|landlord|employer|employee|company))\s+(?:will|is\s+going\s+to|are\s+going\s+to|cannot)\s+(?:\w{1,12}\s+)?(?:win|lose|rule|find|dismiss|award|convict|acquit|be\s+(?:convicted|acquitted|sued|liable|fined|held))\b|"
+    r"\b(?:is|are)\s+(?:not\s+)?(?:perfectly\s+|completely\s+|entirely\s+)?(?:legal|illegal|enforceable|unenforceable|void|liable)\s+(?:everywhere|in\s+(?:all|every|any)|under\s+any|no\s+matter|regardless)\b",
     re.IGNORECASE,
 )
 OVERCLAIM = (
