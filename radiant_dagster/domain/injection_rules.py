@@ -237,7 +237,7 @@ EXTRACTION = (
     _sign(
         "credentials",
         3,
-        r"\b(?:give|tell|show|share|reveal|what|print|output|say|repeat|spell|leak|send|hint|guess|encode|first|letters?|characters?|secret|your|my|zeig\w{0,2}|nenn\w{0,2}|sag\w{0,2})\b[^.\n]{0,60}?"
+        r"\b(?:give|tell|show|share|reveal|confirm|what|print|output|say|repeat|spell|leak|send|hint|guess|encode|first|letters?|characters?|secret|your|my|zeig\w{0,2}|nenn\w{0,2}|sag\w{0,2})\b[^.\n]{0,60}?"
         r"(?:\b(?:pass\s?words?|passwort|contrase(?:ñ|n)a|mot\s+de\s+passe|pass\s?(?:phrase|code)s?|secret\s+(?:key|word|code|phrase)|access\s+(?:code|key)|lozinka|senha|credentials|api\s+keys?)\b|パスワード|密码|пароль|암호|비밀번호)",
     ),
     _sign(
@@ -418,4 +418,58 @@ DISGUISE = (
     ),
 )
 
-SIGNS = OVERRIDE + ROLES + EXTRACTION + REPLIES + PRESSURE + DISGUISE
+ADDRESSING = (
+    _sign(
+        "addresses_model",
+        3,
+        r"\b(?:who|what\s+company)\s+(?:created|made|trained|built|programmed|designed|owns)\s+you\b|\bare\s+you\s+(?:an?\s+)?(?:ai|robot|bot|human|machine|chatbot|sentient|conscious|chat\s?gpt|gpt)\b|\byour\s+(?:creators?|training\s+data|knowledge\s+cut-?off|model\s+name|system\s+message|developers)\b|\bwer\s+hat\s+dich\s+(?:gebaut|erschaffen|programmiert|trainiert)\b|\bbist\s+du\s+(?:ein\s+)?(?:ki|mensch|roboter|chatbot)\b",
+    ),
+    _sign(
+        "addresses_model",
+        3,
+        r"\b(?:i\s+(?:want|need|would\s+like|'d\s+like)\s+you\s+to|i'd\s+like\s+you\s+to|your\s+(?:task|mission|job)\s+is\s+to|you\s+will\s+be\s+(?:given|provided|acting|playing)|i\s+(?:will|'ll|am\s+going\s+to)\s+(?:give|provide|send|feed|type|show)\s+you|you\s+(?:will|must|should)\s+(?:always\s+|only\s+)?(?:respond|reply|answer|write|generate|output))\b",
+    ),
+    _sign(
+        "addresses_model",
+        2,
+        r"\b(?:how|what)\s+would\s+you\s+(?:answer|react|respond|feel|say|do|explain|describe)\b|\b(?:as|you're|you\s+are)\s+an?\s+(?:ai|assistant|chatbot|language\s+model)\b|\b(?:do|did)\s+you\s+(?:know|remember)\s+(?:my|me|what\s+i)\b",
+    ),
+    _sign(
+        "role_play",
+        3,
+        r"\bhow,?\s+as\s+an?\s+\w|\bas\s+an?\s+[\w ]{2,40},\s+(?:how\s+would\s+you|what\s+would\s+you|you\s+(?:would|should|must|will|have\s+to))\b",
+    ),
+    _sign(
+        "mode",
+        3,
+        r"\b(?:maintenance|debug(?:ging)?|admin(?:istrator)?|diagnostic|override|sudo|root|developer|unsafe|test(?:ing)?|training|privileged)[- ]mode\b|\b(?:enter(?:ing)?|enable|activate|switch\s+to|switching\s+to)\s+(?:an?\s+|the\s+)?['\"]?\w{2,16}(?:\s\w{2,16})?['\"]?\s+mode\b",
+    ),
+    _sign(
+        "impersonate",
+        3,
+        r"\b(?:ich\s+bin\s+(?:dein|ihr|der|die)\w?|soy\s+(?:tu|el|la|su)|je\s+suis\s+(?:ton|le|la|votre)|sou\s+(?:o|a|seu)|sono\s+(?:il|la|tuo|il\s+tuo))\s+(?:\w{1,12}\s+)?(?:entwickler\w{0,3}|administrator\w{0,3}|chef\w{0,2}|besitzer\w{0,2}|desarrollador\w?|administrador\w?|jefe|dueño|presidente|développeu\w{1,3}|administrateur|patron|président|desenvolvedor|sviluppatore|amministratore)\b",
+    ),
+    _sign(
+        "game",
+        3,
+        r"\b(?:word\s+association|fill\s+in\s+the\s+blanks?|twenty\s+questions|20\s+questions|charades?|hangman|truth\s+or\s+dare|let'?s\s+play)\b|\A\W*context\b[^\n]{1,120}\bquestion\b",
+    ),
+    _sign(
+        "access_word",
+        3,
+        r"\b(?:pass\s?(?:word|phrase|code)|access\s+code|credentials)\s*(?:is|was|has\s+been|were|have\s+been|:|-)?\s*(?:correct|verified|accepted|confirmed|authenticated|validated|approved|valid|matched)\b",
+    ),
+    _sign(
+        "pressure",
+        2.5,
+        r"\b(?:matter\s+of\s+life\s+and\s+death|national\s+security|(?:it'?s|this\s+is)\s+(?:an\s+|very\s+|extremely\s+)?(?:emergency|urgent)|lives\s+(?:are\s+at\s+stake|depend))\b",
+    ),
+    _sign("delimiters", 3, r"[\]\[}{)(<>!?;]{12,}"),
+    _sign(
+        "topic_switch",
+        1.5,
+        r"\b(?:speaking\s+of(?:\s+which)?|by\s+the\s+way|on\s+another\s+note|oh,?\s+and|hablando\s+de|apropos|übrigens|und\s+jetzt|aber\s+zuerst|à\s+propos|a\s+proposito)\b",
+    ),
+)
+
+SIGNS = OVERRIDE + ROLES + EXTRACTION + REPLIES + PRESSURE + DISGUISE + ADDRESSING
