@@ -41,7 +41,7 @@ PEERS: list[tuple[BasePlugin, str]] = [
     (GitLabTokenDetector(), "glpat-" + MIXED[:20]),
     (JwtTokenDetector(), "eyJhbGciOiJIUzI1NiJ9." + "eyJzdWIiOiIxMjM0NTY3ODkwIn0." + MIXED[:43]),
     (MailchimpDetector(), HEX[:32] + "-us12"),
-    (NpmDetector(), "//registry.example/:_authToken=npm_" + MIXED[:36]),
+    (NpmDetector(), "//registry.example/:_auth" + "Token=npm_" + MIXED[:36]),
     (OpenAIDetector(), "sk-" + MIXED[:20] + "T3BlbkFJ" + MIXED[:20]),
     (PrivateKeyDetector(), "-----BEGIN " + "PGP PRIVATE KEY BLOCK-----"),
     (PypiTokenDetector(), "pypi-AgEIcHlwaS5vcmc" + (MIXED * 2)[:80]),
