@@ -25,11 +25,14 @@ up: $(VENV)/.runtime ## Start everything on this machine; Ctrl-C stops it
 test: $(VENV)/.dev ## Run all tests
 	$(BIN)/python -m pytest $(ARGS)
 
-check: $(VENV)/.dev ## Format, lint, types, import contracts, Dagster definitions
+check: $(VENV)/.dev ## Format, lint, types, import contracts, security, Dagster definitions
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright --level error
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --recursive --severity-level medium --skip B608 radiant_dagster # ruff's S608
+	$(BIN)/python -m checks.source_rules
+	$(BIN)/python -m checks.secrets
 	$(BIN)/dg check defs
 
 format: $(VENV)/.dev ## Rewrite the code as `check` wants it

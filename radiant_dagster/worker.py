@@ -26,5 +26,6 @@ worker_process_init.connect(lambda **_: resources.warm_up(), weak=False)
 
 app = make_worker_app(
     broker_url=_settings.broker_url.get_secret_value(),
+    # allowed: environment - a variable of Dagster, not a setting of ours
     dagster_home=os.environ.get("DAGSTER_HOME") or str(_settings.home / "dagster"),
 )

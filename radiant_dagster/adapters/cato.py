@@ -6,7 +6,8 @@
           "blocked": bool}
 
 Fails closed: anything but a valid 200 is the verdict ``cato_unavailable:<kind>``, which blocks, for
-both checks. Content never reaches a log or an exception; its SHA-256 and length do.
+both checks, after `TOTAL_SECONDS` at the latest. Content never reaches a log or an exception; its
+SHA-256 and length do.
 """
 
 import hashlib
@@ -31,6 +32,7 @@ from urllib3.exceptions import (
 )
 from urllib3.util import parse_url
 
+from radiant_dagster.adapters.bounded_call import BoundedCall, watch_connections
 from radiant_dagster.adapters.detectors import build_detector
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.domain.phi import Detector
@@ -172,9 +174,10 @@ class HttpCato:
 
     Args:
         base_url: ``http://`` or ``https://``, without credentials, query or fragment.
+        key: Sent as a bearer token.
         connect_seconds: For one connection.
         read_seconds: For one reply.
-        total_seconds: For one check with its retries.
+        total_seconds: For one check with its retries, by the wall clock, whatever the service does.
         breaker: Shared per process and base URL unless given.
         clock: Monotonic seconds.
         sleep: Waits between tries.
@@ -187,6 +190,7 @@ class HttpCato:
         self,
         base_url: str,
         *,
+        key: str | None = None,
         connect_seconds: float = CONNECT_SECONDS,
         read_seconds: float = READ_SECONDS,
         total_seconds: float = TOTAL_SECONDS,
@@ -203,7 +207,10 @@ class HttpCato:
         self._sleep = sleep
         # Retries are ours, because only some failures deserve one; redirects could carry content
         # to a host nobody configured.
-        self._http = urllib3.PoolManager(maxsize=4, retries=False)
+        self._http = watch_connections(urllib3.PoolManager(maxsize=4, retries=False))
+        self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if key:
+            self._headers["Authorization"] = f"Bearer {key}"
 
     def check_epistemic_safety(self, content: str, domain: str) -> CatoRisk:
         """Judge a draft answer of a domain."""
@@ -223,10 +230,15 @@ class HttpCato:
         success = False
         try:
             # Lone surrogates are legal JSON escapes; ensure_ascii keeps them sendable.
-            risk = self._ask(f"{self._base_url}/v1/check/{kind}", json.dumps(body).encode())
+            sent = json.dumps(body).encode()
+            # The timeouts of a socket bound one read each, and looking up a name has none.
+            call = BoundedCall(lambda: self._ask(f"{self._base_url}/v1/check/{kind}", sent))
+            risk = call.result(self._total_seconds)
             success = True
         except CatoUnavailable as error:
             risk = unavailable(error.code.removeprefix("cato_unavailable:"))
+        except TimeoutError:
+            risk = unavailable("timeout")
         finally:
             self._breaker.record(success=success)
         return self._log(kind, body["content"], risk)
@@ -270,7 +282,7 @@ class HttpCato:
                 "POST",
                 url,
                 body=body,
-                headers={"Content-Type": "application/json", "Accept": "application/json"},
+                headers=self._headers,
                 timeout=timeout,
                 redirect=False,
                 retries=False,
@@ -384,5 +396,6 @@ def build_cato(settings: Settings) -> Cato:
         ConfigurationError: The service's URL is not usable.
     """
     if settings.cato_service_url:
-        return HttpCato(settings.cato_service_url)
+        key = settings.cato_key.get_secret_value() if settings.cato_key else None
+        return HttpCato(settings.cato_service_url, key=key)
     return EmbeddedCato(build_detector(settings))

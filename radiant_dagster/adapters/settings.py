@@ -198,6 +198,12 @@ class Settings(ServerSettings):
         validation_alias=AliasChoices("CATO_SERVICE_URL", "cato_service_url"),
         description="Cato safety service. Unset: the embedded rules.",
     )
+    cato_key: SecretStr | None = Field(
+        None,
+        validation_alias=AliasChoices("RADIANT_CATO_KEY", "cato_key"),
+        description="Bearer key of CATO_SERVICE_URL, and the one that `radiant cato serve` asks "
+        "for. Needed to serve beyond loopback.",
+    )
     mission_control_url: str | None = Field(
         None,
         validation_alias=AliasChoices("MISSION_CONTROL_URL", "mission_control_url"),

@@ -58,6 +58,7 @@ def main() -> None:
     """Run the demo; exit code 0 where every session ended as it should."""
     begun = time.monotonic()
     console = make_console()
+    # allowed: environment - handed on to the stack, less what is foreign
     env = demo_environment(os.environ)
     try:
         with Stack(Settings.load(env, stack=False), env=env) as stack:

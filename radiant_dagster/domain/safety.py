@@ -15,15 +15,22 @@ from dataclasses import dataclass
 from string import ascii_lowercase, ascii_uppercase, digits
 from typing import Literal
 
+from radiant_dagster.domain.injection import (
+    BLOCK_SCORE,
+    REVIEW_SCORE,
+    SENTENCE_END,
+    injection_score,
+)
 from radiant_dagster.domain.phi import Detector, has_identifiers
 from radiant_dagster.domain.phi_text import is_invisible, plain_text
 from radiant_dagster.domain.safety_rules import (
     ASSIGNED_SECRET,
     CITATION,
     DOSE,
+    FORECAST,
     HEDGE,
     HEURISTIC_FORBIDDEN,
-    INJECTION,
+    OUTCOME,
     OVERCLAIM,
     SECRETS,
 )
@@ -33,16 +40,16 @@ Verdict = Literal["safe", "review", "blocked"]
 
 MAX_TRIGGER_CHARACTERS = 300
 MAX_ACTION_CHARACTERS = 1_200
-BLOCK_SCORE = 5.0  # one blatant sign, or two strong ones in one place
-REVIEW_SCORE = 3.0
-WHOLE_TEXT_SHARE = 0.5  # signs far apart count half: long texts collect them by chance
-_WINDOW_SENTENCES = 2
 _ORDER: tuple[RiskLevel, ...] = ("none", "low", "medium", "high", "critical")
 
-_SENTENCE_END = re.compile(r"(?<=[.!?。])\s+|\n+")
-_MAX_WINDOW_CHARACTERS = 600
 _BASE64 = re.compile(r"(?<![A-Za-z0-9+/_\-])[A-Za-z0-9+/_\-]{80,}={0,2}")
 _IMAGE_WITH_QUERY = re.compile(r"!\[[^\]]{0,200}\]\([^)\s]{0,500}[?#&]|<img\b[^>]{0,300}\bsrc\b")
+# What a domain may say with a word of doubt only.
+UNHEDGED = {
+    "medical": ("epistemic:dose_without_hedge", DOSE),
+    "financial": ("epistemic:forecast_without_hedge", FORECAST),
+    "legal": ("epistemic:outcome_without_hedge", OUTCOME),
+}
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -93,9 +100,10 @@ def check_epistemic(content: str, domain: str) -> CatoRisk:
 
     Args:
         content: The draft.
-        domain: Doses matter in ``medical``; overclaims in every domain.
+        domain: Doses matter in ``medical``, forecasts in ``financial``, how courts decide in
+            ``legal``; overclaims in every domain.
     """
-    findings = [*_injection(content), *_secrets(content), *_hidden(content)]
+    findings = [*_injection(content, is_answer=True), *_secrets(content), *_hidden(content)]
     findings += _epistemic(content, domain)
     return _risk(findings)
 
@@ -130,34 +138,6 @@ def _risk(findings: Iterable[_Finding]) -> CatoRisk:
     )
 
 
-def injection_score(content: str) -> tuple[float, tuple[str, ...]]:
-    """Weigh the signs of injected instructions, in the whole and in each window of sentences.
-
-    Args:
-        content: Any text.
-
-    Returns:
-        The highest score (3 asks for a person, 5 blocks) and the codes that made it.
-    """
-    text = plain_text(content).text
-    hits = [
-        (index, match.start())
-        for index, rule in enumerate(INJECTION)
-        for match in _first_matches(rule.pattern, text)
-    ]
-    whole = {index for index, _ in hits}
-    best = WHOLE_TEXT_SHARE * sum(INJECTION[index].weight for index in whole)
-    codes = {INJECTION[index].code for index in whole}
-    for start, end in _windows(text):
-        inside = {index for index, position in hits if start <= position < end}
-        score = sum(INJECTION[index].weight for index in inside)
-        if score > best:
-            best, codes = score, {INJECTION[index].code for index in inside}
-    if _floods(text):
-        best, codes = best + 3.0, codes | {"injection:flood"}
-    return best, tuple(sorted(codes))
-
-
 def instructions_in(content: str) -> tuple[str, ...]:
     """Return the codes of what looks like instructions to a model, or like text hidden from people.
 
@@ -167,34 +147,8 @@ def instructions_in(content: str) -> tuple[str, ...]:
     return _risk([*_injection(content), *_hidden(content)]).reasons
 
 
-def _first_matches(pattern: re.Pattern[str], text: str) -> Iterable[re.Match[str]]:
-    # 50 hits of one rule decide as well as a million and keep windows cheap.
-    for count, match in enumerate(pattern.finditer(text)):
-        if count == 50:
-            return
-        yield match
-
-
-def _windows(text: str) -> Iterable[tuple[int, int]]:
-    ends = [match.start() for match in _SENTENCE_END.finditer(text)] + [len(text)]
-    starts = [0, *ends[:-1]]
-    for index, start in enumerate(starts):
-        end = ends[min(index + _WINDOW_SENTENCES - 1, len(ends) - 1)]
-        if end - start <= _MAX_WINDOW_CHARACTERS:
-            yield start, end
-            continue
-        for part in range(start, end, _MAX_WINDOW_CHARACTERS // 2):  # a text without full stops
-            yield part, min(end, part + _MAX_WINDOW_CHARACTERS)
-
-
-def _floods(text: str) -> bool:
-    """Tell whether a few tokens are repeated to push instructions out of a model's sight."""
-    words = text.split()
-    return len(words) >= 80 and len(set(words)) < len(words) * 0.12
-
-
-def _injection(content: str) -> list[_Finding]:
-    score, codes = injection_score(content)
+def _injection(content: str, *, is_answer: bool = False) -> list[_Finding]:
+    score, codes = injection_score(content, is_answer=is_answer)
     if score < REVIEW_SCORE:
         return []
     blocks = score >= BLOCK_SCORE
@@ -265,7 +219,7 @@ def _heuristic_grammar(content: str) -> list[_Finding]:
 
 def _epistemic(content: str, domain: str) -> list[_Finding]:
     """Grade overclaims. They only ever ask for a person: rules cannot prove truth."""
-    careful = domain in ("medical", "financial", "legal")
+    careful = domain in UNHEDGED
     level: RiskLevel = "medium" if careful else "low"
     text = plain_text(content).text
     found = [
@@ -273,10 +227,10 @@ def _epistemic(content: str, domain: str) -> list[_Finding]:
     ]
     if careful and CITATION.search(text):
         found.append(_Finding("epistemic:unverified_citation", "medium", blocks=False))
-    if domain == "medical" and any(
-        DOSE.search(s) and not HEDGE.search(s) for s in _SENTENCE_END.split(text)
-    ):
-        found.append(_Finding("epistemic:dose_without_hedge", "medium", blocks=False))
+    if domain in UNHEDGED:
+        code, pattern = UNHEDGED[domain]
+        if any(pattern.search(s) and not HEDGE.search(s) for s in SENTENCE_END.split(text)):
+            found.append(_Finding(code, "medium", blocks=False))
     return found
 
 

@@ -114,7 +114,7 @@ class Stack:
         self._wanted = processes
         self._log_dir = log_dir
         # Handed on to the processes, as subprocess does by itself; nothing is read from it here.
-        self._env = dict(os.environ if env is None else env)
+        self._env = dict(os.environ if env is None else env)  # allowed: environment - handed on
         self._children: dict[ProcessName, Child] = {}
         self._ports: dict[str, int] = {}
         self._environment: dict[str, str] = {}

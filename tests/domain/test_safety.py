@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from radiant_dagster.domain.injection import injection_score
 from radiant_dagster.domain.phi import RuleDetector
 from radiant_dagster.domain.safety import (
     CatoRisk,
@@ -15,7 +16,6 @@ from radiant_dagster.domain.safety import (
     Verdict,
     check_epistemic,
     check_storage,
-    injection_score,
     unavailable,
 )
 
@@ -184,10 +184,13 @@ def test_the_grammar_is_for_heuristics_only() -> None:
     [
         ("This fund is guaranteed to double.", "financial", "epistemic:guaranteed"),
         ("There is no risk of bleeding.", "medical", "epistemic:no_risk"),
-        ("You will definitely win the case.", "legal", "epistemic:certainty"),
+        ("The case is undoubtedly strong.", "legal", "epistemic:certainty"),
         ("Do not consult a doctor.", "medical", "epistemic:skip_professional"),
         ("Take 500 mg metformin now.", "medical", "epistemic:dose_without_hedge"),
         ("See Smith et al. (2019).", "medical", "epistemic:unverified_citation"),
+        ("The stock will double by June.", "financial", "epistemic:forecast_without_hedge"),
+        ("Put all your savings into gold.", "financial", "epistemic:forecast_without_hedge"),
+        ("The court will dismiss the claim.", "legal", "epistemic:outcome_without_hedge"),
     ],
 )
 def test_overclaims_ask_for_a_person_and_never_block(
@@ -205,6 +208,9 @@ def test_overclaims_ask_for_a_person_and_never_block(
         ("A return is not guaranteed.", "financial"),
         ("Consider 500 mg metformin if renal function allows.", "medical"),
         ("Take 500 mg metformin now.", "general"),
+        ("Rates may rise; the fund could then fall.", "financial"),
+        ("The stock will double by June.", "general"),
+        ("The court will probably dismiss the claim.", "legal"),
         ("See Smith et al. (2019).", "general"),
     ],
 )
