@@ -19,6 +19,11 @@ OVERRIDE = (
     ),
     sign(
         "override",
+        4,
+        rf"\b(?:pay\s+no\s+attention\s+to|stop\s+(?:following|obeying))\s+(?:[\w'’]{{1,12}}\s+){{0,3}}{ORDERS}\b",
+    ),
+    sign(
+        "override",
         5,
         rf"\b{DROP}\s+(?:\w{{1,12}}\s+){{0,2}}{ORDERS}\s+(?:\w{{1,12}}\s+){{0,2}}(?:above|before|below|earlier|so\s+far)\b",
     ),
