@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from radiant_dagster.adapters.lexicon import load_lexicon
@@ -27,6 +28,8 @@ KINDS = {
     "LOC": "LOCATION",
     "FAC": "LOCATION",
 }
+
+REMEMBERED = 256  # lines, in this process's memory only
 
 # Shared by all finders of a process; keyed by process, so that a fork loads its own.
 _loaded: dict[tuple[int, str], Any] = {}
@@ -49,15 +52,24 @@ class NerFinder:
         Raises:
             ScrubberUnavailable: The model is missing or cannot be used.
         """
-        nlp = load_model(self.model)
-        mentions: list[Mention] = []
-        for offset, piece in chunks(text):
-            for entity in nlp(piece).ents:
-                kind = KINDS.get(entity.label_)
-                if kind is not None:
-                    start, end = offset + entity.start_char, offset + entity.end_char
-                    mentions.append(Mention(start, end, kind))
+        load_model(self.model)  # a text that the model need not see fails all the same without it
+        mentions = [
+            Mention(offset + start, offset + end, kind)
+            for offset, piece in chunks(text)
+            for start, end, kind in _entities(self.model, piece)
+        ]
         return judge_mentions(text, mentions, load_lexicon())
+
+
+# A text is read again by the scrubber's second pass, by Cato and once more as part of a bundle.
+@lru_cache(maxsize=REMEMBERED)
+def _entities(model: str, piece: str) -> tuple[tuple[int, int, str], ...]:
+    """Return start, end and kind of what the model finds in a piece of text."""
+    return tuple(
+        (entity.start_char, entity.end_char, KINDS[entity.label_])
+        for entity in load_model(model)(piece).ents
+        if entity.label_ in KINDS
+    )
 
 
 def load_model(name: str) -> Any:

@@ -28,16 +28,20 @@ class Mention:
 
 
 def chunks(text: str) -> Iterator[tuple[int, str]]:
-    """Cut a text at blanks into pieces that a model can take at once, with their offsets.
+    """Cut a text at its lines into pieces that a model can take at once, with their offsets.
 
-    Pieces without one capitalised word are left out: no mention in them would stand, and tables of
+    A name does not run over a line's end, and a line that was read once need not be read again.
+    Lines without one capitalised word are left out: no mention in them would stand, and tables of
     figures take a model longest.
     """
     start = 0
     while start < len(text):
         end = min(len(text), start + CHUNK)
-        if end < len(text):
-            blank = max(text.rfind(" ", start, end), text.rfind("\n", start, end))
+        line_end = text.find("\n", start, end)
+        if line_end >= 0:
+            end = line_end + 1
+        elif end < len(text):
+            blank = text.rfind(" ", start, end)
             end = blank + 1 if blank > start else end
         if _CAPITALISED.search(text, start, end):
             yield start, text[start:end]
