@@ -18,6 +18,7 @@ from radiant_dagster.adapters.dagster_api import DagsterApi
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.local.stack import Stack
+from tests.services.processes import children_of
 
 MODEL_MS = 200
 WORKERS = 8  # as many as the throughput part has clients
@@ -66,7 +67,7 @@ def bench_stack(
                 DagsterApi(settings.dagster_url),
                 tenant,
                 url,
-                _children(info.processes["worker"]),
+                tuple(children_of(info.processes["worker"])),
                 info.processes,
             )
             database.close()
@@ -89,12 +90,6 @@ def _demo_model() -> Iterator[str]:
     finally:
         model.terminate()
         model.wait()
-
-
-def _children(pid: int) -> tuple[int, ...]:
-    """Return the prefork children of the worker's parent process."""
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    return tuple(int(child) for child in text.split())
 
 
 def _wait_for(url: str) -> None:

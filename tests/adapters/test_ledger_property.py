@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from radiant_dagster.adapters import ledger
 from radiant_dagster.adapters.ledger import Ticket
 from radiant_dagster.errors import BudgetExceeded
-from tests.adapters.test_ledger import AGENT, NEEDED, Book, book, owner
+from tests.adapters.test_ledger import AGENT, NEEDED, Book, book
 
-__all__ = ["book", "owner"]  # fixtures
+__all__ = ["book"]  # fixtures
 
 LIMIT = 3 * NEEDED
 ACTIONS = ("hold", "begin", "settle", "unknown", "return", "end", "lapse")

@@ -16,10 +16,10 @@ from radiant_dagster.adapters.grimoire.search import nearest
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.errors import EmbeddingUnavailable
 from tests.adapters.rows import insert, insert_heuristic, insert_session
-from tests.adapters.test_credit import Book, book, owner
+from tests.adapters.test_credit import Book, book
 from tests.adapters.test_grimoire import MODEL, new
 
-__all__ = ["book", "owner"]  # fixtures
+__all__ = ["book"]  # fixtures
 
 LONG_AGO = "2020-01-01"
 

@@ -6,7 +6,6 @@ import signal
 import urllib.request
 import uuid
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -15,6 +14,7 @@ import pytest
 from radiant_dagster.domain.swarm import AgentConfig
 from tests.e2e.conftest import Running, until
 from tests.services.llm_server import error, slow
+from tests.services.processes import children_of
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -159,8 +159,7 @@ def statuses(stack: Running, session_id: uuid.UUID) -> dict[str, str]:
 
 
 def worker_children(stack: Running) -> set[int]:
-    pid = stack.info.processes["worker"]
-    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+    return set(children_of(stack.info.processes["worker"]))
 
 
 def children_at_work(stack: Running, run_id: str) -> list[int]:

@@ -26,6 +26,7 @@ from radiant_dagster.local.control import down, reset, running_stack
 from radiant_dagster.local.lock import is_locked
 from radiant_dagster.local.processes import group_members
 from radiant_dagster.local.stack import Stack
+from tests.services.processes import children_of
 
 SERVERS = ("postgres", "valkey", "model")
 MANAGER = """
@@ -71,10 +72,6 @@ def manager_elsewhere(
     finally:
         process.terminate()
         process.communicate()
-
-
-def children_of(parent: int) -> list[int]:
-    return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
 
 def recorded_processes(home: Path) -> dict[str, int]:

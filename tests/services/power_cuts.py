@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from radiant_dagster.local.processes import Child, Guard, group_members, spawn, stop
+from tests.services.processes import children_of
 
 STOP_SECONDS = 10.0
 
@@ -75,11 +76,10 @@ class PowerCuts:
 
     def cut_child(self, name: str, number: int) -> bool:
         """Kill one child of a process, whose parent starts another; False where it has none yet."""
-        pid = self._pids[name]
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        children = children_of(self._pids[name])
         if not children:
             return False
-        os.kill(int(children[number % len(children)]), signal.SIGKILL)
+        os.kill(children[number % len(children)], signal.SIGKILL)
         return True
 
     def __enter__(self) -> Self:

@@ -40,7 +40,13 @@ BRIER = """
       on h.tenant_id = u.tenant_id and h.id = u.heuristic_id
     where u.reward is not null and u.cited
 """
-OPEN_LINKS = "select count(*) as n from radiant.heuristic_link where state = 'open'"
+OPEN_LINKS = """
+    select count(*) as n from radiant.heuristic_link l
+    join radiant.knowledge_heuristics a on a.tenant_id = l.tenant_id and a.id = l.a
+    join radiant.knowledge_heuristics b on b.tenant_id = l.tenant_id and b.id = l.b
+    where l.state = 'open' and a.state in ('quarantined', 'active')
+      and b.state in ('quarantined', 'active')
+"""
 REFUSED = """
     select reason, count(*) as n from radiant.librarian_decision
     where decision = 'refused' and at > clock_timestamp() - make_interval(weeks => %(weeks)s)

@@ -33,7 +33,8 @@ grant update (credited_at) on radiant.heuristic_usage to radiant_api;
 grant select (last_credited_at, pinned, merged_into) on radiant.knowledge_heuristics
     to radiant_maintenance;
 grant select (session_id, weight, credited_at) on radiant.heuristic_usage to radiant_maintenance;
-grant select (tenant_id, kind, state, created_at) on radiant.heuristic_link to radiant_maintenance;
+grant select (tenant_id, a, b, kind, state, created_at) on radiant.heuristic_link
+    to radiant_maintenance;
 grant select (tenant_id, session_id, decision, reason, at) on radiant.librarian_decision
     to radiant_maintenance;
 grant select (tenant_id, id, answered_at) on radiant.session to radiant_maintenance;
