@@ -56,8 +56,14 @@ class Candidate:
 
     @property
     def relevance(self) -> float:
-        """Return fit x posterior mean; a lower bound instead of the mean was measured worse."""
-        return self.fit * self.confidence
+        """Return squared fit x posterior mean.
+
+        Squared, or a proven heuristic for another kind of question beats an untried one for this
+        kind: with 10 % bad heuristics on Banking77 plain fit answered fewer held-out questions than
+        no learning at all (-.033), the square more (+.020). A lower bound instead of the mean was
+        measured worse.
+        """
+        return max(0.0, self.fit) ** 2 * self.confidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +92,9 @@ def select(
 ) -> tuple[Offered, ...]:
     """Choose what a prompt gets: at most 3 do and 2 avoid, within the token budget.
 
-    Relevance is similarity x posterior mean; maximal marginal relevance with lambda 0.7 prefers
-    what is different, and of near copies only the best is taken. A text that is not what was let
-    through is never taken.
+    Relevance is squared similarity x posterior mean; maximal marginal relevance with lambda 0.7
+    prefers what is different, and of near copies only the best is taken. A text that is not what
+    was let through is never taken.
 
     Args:
         candidates: Active heuristics of the tenant and domain, in any order.

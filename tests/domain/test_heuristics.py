@@ -110,13 +110,22 @@ def test_the_choice_does_not_depend_on_the_order_of_the_rows(
     assert select(shuffled, floor=0.2) == select(pool, floor=0.2)
 
 
-def test_similarity_times_confidence_ranks() -> None:
+def test_confidence_ranks_what_is_about_equally_near() -> None:
     near_but_doubtful = candidate(1, similarity=0.9, confidence=0.4)
     farther_but_trusted = candidate(2, similarity=0.8, confidence=0.9)
 
     offered = select([near_but_doubtful, farther_but_trusted], floor=0.5)
 
     assert [item.id.int for item in offered] == [2, 1]
+
+
+def test_what_is_proven_for_another_kind_of_question_yields_to_what_is_near() -> None:
+    near_but_untried = candidate(1, similarity=0.9, confidence=0.5)
+    far_but_proven = candidate(2, similarity=0.6, confidence=0.8)
+
+    offered = select([near_but_untried, far_but_proven], floor=0.5)
+
+    assert [item.id.int for item in offered] == [1, 2]
 
 
 def test_of_near_copies_only_the_best_is_offered() -> None:
