@@ -33,6 +33,7 @@ RULES: tuple[Rule, ...] = IDENTIFIERS + DATES + PLACES + TOWNS + NAMES
 # A replacement changes what stands beside it; two passes are the rule, ten mean a detector that
 # sees identifiers in placeholders.
 _MAX_PASSES = 10
+PHRASE_WORDS = 8  # no name or place is longer; a "name" of a whole page is not looked for again
 
 _WORD = re.compile(r"[^\W\d_]+(?:['\-][^\W\d_]+)*")
 _CODE = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9](?:[A-Za-z0-9]|[\-.](?=[A-Za-z0-9])){4,40}")
@@ -181,7 +182,7 @@ class _Known:
     """Values found once, looked for everywhere: words of names, phrases and codes."""
 
     names: frozenset[str]
-    phrases: Mapping[str, tuple[tuple[tuple[str, ...], str], ...]]
+    phrases: Mapping[tuple[str, ...], str]
     codes: Mapping[str, str]
 
     @staticmethod
@@ -191,7 +192,7 @@ class _Known:
     @staticmethod
     def of_values(values: Iterable[tuple[str, str]]) -> "_Known":
         names: set[str] = set()
-        phrases: dict[str, set[tuple[tuple[str, ...], str]]] = {}
+        phrases: dict[tuple[str, ...], str] = {}
         codes: dict[str, str] = {}
         for kind, value in values:
             if kind == "PERSON":
@@ -201,14 +202,11 @@ class _Known:
                 if len(code) >= 5 and sum(c.isdigit() for c in code) >= 4:
                     codes.setdefault(code, kind)
             if kind in ("PERSON", "LOCATION"):
-                words = tuple(m[0].casefold() for m in _WORD.finditer(value))
-                if len(words) > 1 or (kind == "LOCATION" and words and _masks_alone(words[0])):
-                    phrases.setdefault(words[0], set()).add((words, kind))
-        return _Known(
-            frozenset(names),
-            {k: tuple(sorted(v, key=lambda p: -len(p[0]))) for k, v in phrases.items()},
-            codes,
-        )
+                words = tuple(m[0].casefold().removesuffix("'s") for m in _WORD.finditer(value))
+                alone = len(words) == 1 and kind == "LOCATION" and _masks_alone(words[0])
+                if 1 < len(words) <= PHRASE_WORDS or alone:
+                    phrases.setdefault(words, kind)
+        return _Known(frozenset(names), phrases, codes)
 
     def find(self, text: str) -> Iterable[Span]:
         """Return every other place where a known value stands."""
@@ -219,14 +217,14 @@ class _Known:
         )
         for index, (start, end, word) in enumerate(words):
             yield from self._word(text, start, end, word)
-            folded = word.casefold()
-            for phrase, kind in self.phrases.get(folded, ()):
-                run = words[index : index + len(phrase)]
-                if tuple(w.casefold().removesuffix("'s") for _, _, w in run) == phrase and (
-                    kind == "PERSON" or word[0].isupper()
-                ):
-                    possessive = 2 if run[-1][2].endswith("'s") else 0
-                    yield Span(start, run[-1][1] - possessive, kind, 0.55, "propagated")
+            run = words[index : index + PHRASE_WORDS]
+            folded = tuple(w.casefold().removesuffix("'s") for _, _, w in run)
+            for length in range(len(run), 0, -1):
+                kind = self.phrases.get(folded[:length])
+                if kind == "PERSON" or (kind and word[0].isupper()):
+                    _, end_of_run, last = run[length - 1]
+                    possessive = 2 if last.endswith("'s") else 0
+                    yield Span(start, end_of_run - possessive, kind, 0.55, "propagated")
                     break
         if self.codes:
             for match in _CODE.finditer(text):
