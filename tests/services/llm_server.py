@@ -251,7 +251,7 @@ class LlmServer:
             for n, text in enumerate(call.body["input"])
         ]
         # Reversed: the order of the reply means nothing, the index does.
-        answer = {"data": data[::-1], "model": call.body["model"]} | call.reply.change
+        answer = {"data": data[::-1], "model": call.body["model"], **call.reply.change}
         call.answered = True
         return _send(call.reply, json.dumps(answer).encode())
 
