@@ -8,7 +8,7 @@ import pytest
 
 from radiant_dagster.adapters.cato import EmbeddedCato, HttpCato
 from radiant_dagster.adapters.embeddings import MiniLmEmbeddings
-from radiant_dagster.adapters.grimoire import acts, purge, queue, reading
+from radiant_dagster.adapters.grimoire import acts, queue, reading
 from radiant_dagster.adapters.grimoire.texts import Checks
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.domain.curation import (
@@ -22,7 +22,6 @@ from radiant_dagster.domain.curation import (
     Retire,
     Revoke,
     Rollback,
-    Root,
     Unmerge,
 )
 from radiant_dagster.domain.heuristics import content_sha256, exact_sha256
@@ -362,65 +361,6 @@ def test_a_conflict_is_resolved_by_keeping_one_or_both(
 
     assert (curator.look(this)["state"], curator.look(other)["state"]) == states
     assert curator.look(this)["links"][0]["link_state"] == "resolved"
-
-
-def family(owner: Any, tenant: uuid.UUID) -> dict[str, Any]:
-    """Plant what a poisoned session leaves over four generations, and what it does not touch."""
-    session = insert_session(owner, tenant, user_id="mallory")
-    follow_up = insert_session(owner, tenant, user_id="ann", parent_session_id=session)
-    first = plant(owner, tenant, source_execution_id=session, source_user="Mallory ")
-    child = plant(owner, tenant, parents=[uuid.uuid4(), first], state="quarantined")
-    grandchild = plant(owner, tenant, parents=[child])
-    carried = plant(owner, tenant, source_execution_id=follow_up)
-    late = plant(owner, tenant, parents=[carried])
-    gone = plant(owner, tenant, parents=[first], state="retired")
-    behind = plant(owner, tenant, parents=[gone])
-    clean = [plant(owner, tenant), plant(owner, tenant, parents=[uuid.uuid4()])]
-    return {
-        "session": session, "first": first, "clean": set(clean),
-        "all": {first, child, grandchild, carried, late, behind},
-        "below": {first, child, grandchild, behind},
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize("kind", ["session", "user", "heuristic"])
-def test_everything_derived_is_found_and_retired_in_one_command(
-    curator: Curator, owner: Any, tenant: uuid.UUID, kind: Any
-) -> None:
-    planted = family(owner, tenant)
-    value = {"session": planted["session"], "user": "MALLORY", "heuristic": planted["first"]}[kind]
-    expected = planted["below"] if kind == "heuristic" else planted["all"]
-
-    with curator.database.tenant_transaction(tenant) as cursor:
-        listed = purge.find_derived(cursor, tenant, Root(kind, str(value)))
-    before = {item: curator.look(item)["state"] for item in expected}
-    with curator.database.tenant_transaction(tenant) as cursor:
-        retired = purge.retire_derived(cursor, tenant, Root(kind, str(value)), actor="cora")
-        again = purge.retire_derived(cursor, tenant, Root(kind, str(value)), actor="cora")
-
-    assert {row["id"] for row in listed} == expected == {row["id"] for row in retired}
-    assert "retired" not in before.values()
-    assert {curator.look(item)["state"] for item in expected} == {"retired"}
-    assert {curator.look(item)["state"] for item in planted["clean"]} == {"active"}
-    assert again == []
-    for item in expected:
-        ((actor, action, detail),) = audit_of(owner, item)
-        assert (actor, action, detail["purge"]) == ("cora", "heuristic.retired", kind)
-
-
-def test_what_was_merged_into_an_innocent_one_takes_its_evidence_along(
-    curator: Curator, owner: Any, tenant: uuid.UUID
-) -> None:
-    session = insert_session(owner, tenant)
-    bad, good = plant(owner, tenant, source_execution_id=session, alpha=5), plant(owner, tenant)
-    curator(bad, Merge(good))
-
-    with curator.database.tenant_transaction(tenant) as cursor:
-        purge.retire_derived(cursor, tenant, Root("session", str(session)), actor="cora")
-
-    survivor = curator.look(good)
-    assert (survivor["state"], survivor["alpha"]) == ("active", 1)
-    assert curator.look(bad)["state"] == "retired"
 
 
 def test_the_queue_has_what_presses_most_first(

@@ -13,7 +13,7 @@ import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from aiohttp import web
 
@@ -147,7 +147,11 @@ class LlmServer:
         """Calls that a provider would have charged for: an answer was generated."""
         return [call for call in self.calls if call.paid]
 
-    def start(self, host: str = "127.0.0.1", port: int = 0) -> "LlmServer":
+    def answer(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return what a chat call gets where its reply says nothing else."""
+        return completion(body)
+
+    def start(self, host: str = "127.0.0.1", port: int = 0) -> Self:
         self._thread.start()
         self.url = asyncio.run_coroutine_threadsafe(self._serve(host, port), self._loop).result()
         return self
@@ -159,7 +163,7 @@ class LlmServer:
         self._thread.join()
         self._loop.close()
 
-    def __enter__(self) -> "LlmServer":
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
@@ -220,7 +224,7 @@ class LlmServer:
         call, done = await self._record(request)
         if done is not None:
             return done
-        answer = completion(call.body)
+        answer = self.answer(call.body)
         del answer["radiant_offline"]
         answer["id"] = f"call-{len(self.calls)}"
         answer |= call.reply.change
@@ -247,7 +251,7 @@ class LlmServer:
             for n, text in enumerate(call.body["input"])
         ]
         # Reversed: the order of the reply means nothing, the index does.
-        answer = {"data": data[::-1], "model": call.body["model"]} | call.reply.change
+        answer = {"data": data[::-1], "model": call.body["model"], **call.reply.change}
         call.answered = True
         return _send(call.reply, json.dumps(answer).encode())
 

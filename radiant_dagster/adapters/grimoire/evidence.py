@@ -23,6 +23,11 @@ CHAIN = """
         select h.id, h.merged_into from radiant.knowledge_heuristics h
         join up on h.id = up.merged_into where h.tenant_id = %(tenant)s)
 """
+# In the order of ids, as merges and credit lock.
+LOCK_CHAIN = f"""{CHAIN}
+    select h.id from radiant.knowledge_heuristics h join up on h.id = up.id
+    where h.tenant_id = %(tenant)s order by h.id for no key update of h
+"""  # noqa: S608 - a constant
 MOVE = f"""{CHAIN}
     update radiant.knowledge_heuristics h
     set alpha = h.alpha + %(alpha)s, beta = h.beta + %(beta)s, updated_at = clock_timestamp()
@@ -93,7 +98,16 @@ def move(
     Returns:
         The row that stands for all of them, None where the heuristic is gone.
     """
-    cursor.execute(MOVE, {"tenant": tenant_id, "id": heuristic_id, "alpha": alpha, "beta": beta})
+    key: dict[str, Any] = {"tenant": tenant_id, "id": heuristic_id}
+    # A merge that commits while we wait adds a row that the waiting statement does not see.
+    known: set[UUID] = set()
+    while True:
+        cursor.execute(LOCK_CHAIN, key)
+        found = {row["id"] for row in cursor.fetchall()}
+        if found == known:
+            break
+        known = found
+    cursor.execute(MOVE, key | {"alpha": alpha, "beta": beta})
     rows = cursor.fetchall()
     return next((row["id"] for row in rows if row["merged_into"] is None), None)
 
