@@ -82,12 +82,15 @@ class Eraser:
 
     def look(self, known: Iterable[str] = ()) -> Found:
         """Count what there is. ``known``: ids that were found before."""
+        held, runs = self._open(known)
+        ids = held.ids | frozenset(known) | frozenset(runs)
+        return Found(held, runs, dagster_traces.count(self._dagster_url, ids))
+
+    def _open(self, known: Iterable[str] = ()) -> tuple[Holdings, Mapping[str, str]]:
         with erasure.owner_transaction(self._owner_url, self._tenant_id) as cursor:
             held = erasure.holdings(cursor, self._tenant_id)
         ids = held.ids | frozenset(known)
-        runs = dagster_traces.runs(self._dagster_url, str(self._tenant_id), ids)
-        traces = dagster_traces.count(self._dagster_url, ids | frozenset(runs))
-        return Found(held, runs, traces)
+        return held, dagster_traces.runs(self._dagster_url, str(self._tenant_id), ids)
 
     def stop(self, found: Found, *, actor: str) -> None:
         """Cancel what has not ended, and wait for its runs."""
@@ -98,12 +101,15 @@ class Eraser:
                     intake.cancel(client, session_id, actor=actor)
                 except SessionStateConflict:
                     continue  # it ended by itself meanwhile
-        for run_id in working(found):
+        for run_id in working(found.runs):
             self._dagster.terminate(run_id)
         end = time.monotonic() + STOP_SECONDS
-        while (now := self.look()).held.running or working(now):
+        while True:
+            held, runs = self._open()
+            if not held.running and not working(runs):
+                return
             if time.monotonic() > end:
-                raise TenantBusy(len(now.held.running), len(working(now)))
+                raise TenantBusy(len(held.running), len(working(runs)))
             time.sleep(POLL_SECONDS)
 
     def erase(self, found: Found, *, actor: str) -> Found:
@@ -130,9 +136,9 @@ class Eraser:
             return erasure.tombstone(cursor, slug)
 
 
-def working(found: Found) -> list[str]:
+def working(runs: Mapping[str, str]) -> list[str]:
     """Return the runs that have not ended."""
-    return [run_id for run_id, status in found.runs.items() if status not in ENDED]
+    return [run_id for run_id, status in runs.items() if status not in ENDED]
 
 
 @click.command(
@@ -162,9 +168,9 @@ def erase(slug: str, yes: bool, force: bool, actor: str | None, as_json: bool) -
         return
     if click.prompt("Type the slug again", err=True) != slug:
         raise InvalidInput("slug", "is not the one typed again", "Nothing was changed.")
-    if found.held.running or working(found):
+    if found.held.running or working(found.runs):
         if not force:
-            raise TenantBusy(len(found.held.running), len(working(found)))
+            raise TenantBusy(len(found.held.running), len(working(found.runs)))
         eraser.stop(found, actor=who)
         found = eraser.look()
     left = eraser.erase(found, actor=who)
@@ -202,6 +208,6 @@ def _show(counts: Mapping[str, int], found: Found, *, as_json: bool) -> None:
         click.echo(f"{table:32} {rows:>9}")
     click.echo(
         f"{len(found.runs)} runs of Dagster. Not ended: {len(found.held.running)} sessions, "
-        f"{len(working(found))} runs."
+        f"{len(working(found.runs))} runs."
     )
     click.echo("Nothing was changed. Erase with --yes.")

@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from radiant_dagster.adapters import approvals, feedback, principals, targets, tenants
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.vault import Vault
-from radiant_dagster.cli.main import main
+from radiant_dagster.cli.main import EXIT_STATE, main
 from radiant_dagster.domain.approvals import Vote
 from radiant_dagster.domain.swarm import AgentConfig
 from tests.adapters.rows import insert_heuristic
@@ -316,11 +316,16 @@ def test_no_word_leaves_its_place_whatever_happens_and_all_go_with_the_tenant(
     assert {"worker.log", "daemon.log", "webserver.log", "mission.log"} <= logs
 
     monkeypatch.setenv("RADIANT_HOME", str(stack.settings.home))
-    erased = CliRunner().invoke(
-        main, ["tenants", "erase", "canary", "--yes", "--force", "--as", "ada"], input="canary\n"
-    )
+    words = ["tenants", "erase", "canary", "--yes", "--as", "ada"]
+    for agent in ("a0", "a1", "a2"):
+        stack.models.script(slow(60), agent=agent)
+    at_work, _ = stage.ask()
+    stack.wait(at_work, "running")
+    refused_while_running = CliRunner().invoke(main, words, input="canary\n")
+    erased = CliRunner().invoke(main, [*words, "--force"], input="canary\n")
 
     ours, dagsters = tables(owner_url), tables(dagster_url)
+    assert refused_while_running.exit_code == EXIT_STATE
     assert erased.exit_code == 0, erased.output
     gone = {**stage.words, "tenant": str(stack.tenant), "key": key.split("_")[1]}
     assert found_in(gone, ours | dagsters) == {}
