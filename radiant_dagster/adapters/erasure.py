@@ -47,9 +47,8 @@ FOREIGN_KEYS = """
       and child.relnamespace = 'radiant'::regnamespace
       and parent.relnamespace = 'radiant'::regnamespace
 """
+# What is stored at this moment is waited for; what comes later waits, and then finds no tenant.
 LOCK_TENANT = "select slug from radiant.tenant where id = %s for update"
-# New sessions need their domain: they wait for this transaction, and then find no tenant.
-LOCK_DOMAINS = "select 1 from radiant.domain_policy where tenant_id = %s for update"
 # How long others' transactions may keep us from the audit trail, and so we them.
 LOCK_TIMEOUT = "set local lock_timeout = '30s'"
 RUNNING = """
@@ -167,7 +166,6 @@ def erase(cursor: Cursor, tenant_id: UUID, *, actor: str) -> Mapping[str, int]:
     tenant = cursor.fetchone()
     if tenant is None:
         raise TenantNotFound(str(tenant_id))
-    cursor.execute(LOCK_DOMAINS, (tenant_id,))
     # Counted first: where a parent's rows take their children with them, both are named.
     counts = {table: _count(cursor, table, key, tenant_id) for table, key in tables.items()}
     order = _children_first(cursor, tables)

@@ -71,6 +71,35 @@ def test_a_session_that_arrives_meanwhile_waits_and_finds_no_tenant(
     assert set(held.rows.values()) == {0}
 
 
+def test_a_session_that_is_being_stored_is_waited_for_and_erased_as_well(
+    filled: uuid.UUID, owner_url: str, owner: Any
+) -> None:
+    storing = psycopg2.connect(owner_url)
+    psycopg2.extras.register_uuid(conn_or_curs=storing)
+    insert_session(storing.cursor(), filled)
+    counts: list[int] = []
+
+    def erase() -> None:
+        with erasure.owner_transaction(owner_url, filled) as cursor:
+            counts.append(erasure.erase(cursor, filled, actor="ada")["session"])
+
+    erasing = threading.Thread(target=erase)
+    erasing.start()
+    while erasing.is_alive():
+        owner.execute(WAITING)
+        if owner.fetchone()["n"]:
+            break
+        time.sleep(0.02)
+    storing.commit()
+    erasing.join()
+    storing.close()
+
+    with erasure.owner_transaction(owner_url, filled) as cursor:
+        held = erasure.holdings(cursor, filled)
+    assert counts == [2]
+    assert set(held.rows.values()) == {0}
+
+
 def test_an_erasure_that_breaks_leaves_everything(
     filled: uuid.UUID, owner_url: str, owner: Any
 ) -> None:
