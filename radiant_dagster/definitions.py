@@ -9,9 +9,15 @@ from radiant_dagster.assets import grimoire as grimoire_assets
 from radiant_dagster.assets import spend as spend_assets
 from radiant_dagster.engine.executor import threaded_executor
 from radiant_dagster.engine.io_manager import id_only_io_manager
-from radiant_dagster.jobs import build_think_tank, grimoire_calibrate, synthesis_and_librarian
+from radiant_dagster.jobs import (
+    build_think_tank,
+    event_maintenance,
+    grimoire_calibrate,
+    synthesis_and_librarian,
+)
 from radiant_dagster.resources import build_resources
 from radiant_dagster.schedules import (
+    event_maintenance_schedule,
     grimoire_maintenance,
     grimoire_maintenance_schedule,
     spend_report,
@@ -48,8 +54,13 @@ def build_definitions(*, inline_prompts: bool) -> dg.Definitions:
             grimoire_maintenance,
             grimoire_calibrate,
             spend_report,
+            event_maintenance,
         ],
-        schedules=[grimoire_maintenance_schedule, spend_report_schedule],
+        schedules=[
+            grimoire_maintenance_schedule,
+            spend_report_schedule,
+            event_maintenance_schedule,
+        ],
         sensors=[
             approval_sensor,
             session_failure_sensor,

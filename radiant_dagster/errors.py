@@ -395,6 +395,18 @@ class TenantNotFound(StateError):
         )
 
 
+class TenantBusy(StateError):
+    """A tenant that is to be erased still has sessions or runs that have not ended."""
+
+    code = "tenant_busy"
+
+    def __init__(self, sessions: int, runs: int) -> None:
+        super().__init__(
+            f"{sessions} sessions and {runs} runs of this tenant have not ended. Let them end, or "
+            "cancel them with --force."
+        )
+
+
 class SessionNotFound(StateError):
     """Unknown session, or another tenant's: both read the same."""
 

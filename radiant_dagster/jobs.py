@@ -14,6 +14,7 @@ from radiant_dagster.engine.executor import threaded_executor
 from radiant_dagster.ops.approval import claim_decision, gate, request_approval
 from radiant_dagster.ops.calibration import calibrate_floors
 from radiant_dagster.ops.consult import consult_grimoire, open_inline_session, open_session
+from radiant_dagster.ops.events import forget_old_events
 from radiant_dagster.ops.librarian import close_session, librarian_review
 from radiant_dagster.ops.swarm import fan_out, gather_answers, plan_agents, run_agent
 from radiant_dagster.ops.synthesis import check_epistemics, finalize_synthesis, synthesize
@@ -93,3 +94,13 @@ def synthesis_and_librarian() -> None:
 def grimoire_calibrate() -> None:
     """Measure the similarity floors."""
     calibrate_floors()
+
+
+@dg.job(
+    description="Deletes events older than RADIANT_EVENT_DAYS (90) with their deliveries, over all "
+    "tenants. What somebody still has to be told of stays. Safe to run at any time.",
+    executor_def=threaded_executor,
+)
+def event_maintenance() -> None:
+    """Delete old events."""
+    forget_old_events()

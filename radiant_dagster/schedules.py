@@ -6,6 +6,7 @@ import dagster as dg
 
 from radiant_dagster.assets.grimoire import grimoire
 from radiant_dagster.assets.spend import spend
+from radiant_dagster.jobs import event_maintenance
 
 grimoire_maintenance = dg.define_asset_job(
     "grimoire_maintenance",
@@ -23,6 +24,15 @@ grimoire_maintenance_schedule = dg.ScheduleDefinition(
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Every day at 03:17 UTC: maintain the Grimoire and run its checks.",
+)
+
+event_maintenance_schedule = dg.ScheduleDefinition(
+    name="event_maintenance_schedule",
+    job=event_maintenance,
+    cron_schedule="41 3 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every day at 03:41 UTC: delete old events and their deliveries.",
 )
 
 spend_report = dg.define_asset_job(

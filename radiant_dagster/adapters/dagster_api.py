@@ -37,6 +37,11 @@ mutation Terminate($runId: String!, $policy: TerminateRunPolicy) {
   }
 }
 """
+DELETE = """
+mutation Delete($runId: String!) {
+  deleteRun(runId: $runId) { __typename ... on PythonError { className } }
+}
+"""
 RUN = """
 query Run($runId: ID!) {
   runOrError(runId: $runId) {
@@ -130,6 +135,18 @@ class DagsterApi:
         variables = {"runId": run_id, "policy": policy}
         result = self._query(TERMINATE, variables)["terminateRun"]
         return result["__typename"] == "TerminateRunSuccess"
+
+    def delete_run(self, run_id: str) -> None:
+        """Delete an ended run with its events; one that is gone already is fine.
+
+        Raises:
+            DagsterUnavailable: The webserver is away or refused.
+        """
+        result = self._query(DELETE, {"runId": run_id})["deleteRun"]
+        if result["__typename"] not in ("DeletePipelineRunSuccess", "RunNotFoundError"):
+            raise DagsterUnavailable(
+                self._url, f"deletion of a run refused ({result['__typename']})"
+            )
 
     def run_state(self, run_id: str) -> RunState | None:
         """Return a run's state, None where Dagster does not know it."""

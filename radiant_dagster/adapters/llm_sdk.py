@@ -49,6 +49,8 @@ def load_litellm() -> Any:
             setattr(litellm, callbacks, [])
         # Its error log quotes provider messages, which quote prompts.
         logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)
+        # OpenAI's client, which it uses, writes whole requests at DEBUG.
+        logging.getLogger("openai").setLevel(logging.WARNING)
         return litellm
 
 

@@ -80,6 +80,14 @@ class ServerSettings(BaseSettings):
         description="Requests a minute of one key or browser session; more get 429.",
     )
 
+    event_days: int = Field(
+        90,
+        ge=1,
+        le=36_500,
+        validation_alias=AliasChoices("RADIANT_EVENT_DAYS", "event_days"),
+        description="Days after which events are deleted, with the deliveries that arrived or were "
+        "given up.",
+    )
     api_url: str | None = Field(
         None,
         validation_alias=AliasChoices("RADIANT_API_URL", "api_url"),

@@ -40,6 +40,7 @@ from radiant_dagster.cli.common import (
     tenant_option,
     valid_text,
 )
+from radiant_dagster.cli.erase import erase
 from radiant_dagster.cli.main import EXIT_FAILED
 from radiant_dagster.domain.swarm import validate_agents
 from radiant_dagster.errors import InvalidInput
@@ -49,11 +50,14 @@ MASK = "**********"
 
 
 @click.group(
-    short_help="Create and list tenants.",
+    short_help="Create, list and erase tenants.",
     epilog=example('radiant tenants create acme --name "Acme Clinic"'),
 )
 def tenants() -> None:
-    """Create and list tenants. Each sees its own sessions, approvals and heuristics only."""
+    """Create, list and erase tenants. Each sees its own sessions and heuristics only."""
+
+
+tenants.add_command(erase)
 
 
 @tenants.command(

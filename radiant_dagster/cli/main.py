@@ -38,7 +38,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Set up": {
         "keys": ("keys", "Make, list and revoke the keys that people and services show."),
         "principals": ("keys", "List people and services, and shut one out."),
-        "tenants": ("admin", "Create and list tenants."),
+        "tenants": ("admin", "Create, list and erase tenants."),
         "domains": ("domains", "Say who reviews a domain's answers, and until when."),
         "tools": ("tools", "List, allow and forbid the tools agents may call."),
         "webhooks": ("webhooks", "Tell other systems of approvals by signed HTTP."),

@@ -23,6 +23,7 @@ from radiant_dagster.adapters.deliverer import Deliverer
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.adapters.vault import Vault
+from radiant_dagster.domain import webhooks as signing
 from tests.services.webhook_receiver import Answer, Receiver
 
 KEY = base64.b64encode(bytes(range(32))).decode()
@@ -148,6 +149,38 @@ def test_an_event_arrives_signed_as_an_independent_library_wants_it(
     assert body["data"]["url"] == f"https://control.example.org/approvals/{approval_id}"
     with pytest.raises(standardwebhooks.WebhookVerificationError):
         standardwebhooks.Webhook(whsec(b"x" * 32)).verify(request.body, request.headers)
+
+
+def test_a_receiver_can_tell_what_is_forged_old_replayed_or_overtaken(
+    hooks: Hooks, receiver: Receiver
+) -> None:
+    hooks.add(receiver.url)
+    receiver.answer = lambda _request: Answer(500 if len(receiver.received) == 1 else 204)
+    with hooks.delivering():
+        hooks.emit()
+        receiver.wait_for(1)
+        hooks.until(lambda row: row["last_status"] == 500)
+        hooks.due_now()
+        first, again = receiver.wait_for(2)
+    check = standardwebhooks.Webhook(whsec(SECRET))
+    six_minutes_ago = str(int(first.headers["webhook-timestamp"]) - 360)
+    old = signing.headers([SECRET], first.id, int(six_minutes_ago), first.body)
+
+    forged = {
+        "body": (first.body.replace(b"pending", b"approved"), first.headers),
+        "id": (first.body, first.headers | {"webhook-id": str(uuid.uuid4())}),
+        "time": (first.body, first.headers | {"webhook-timestamp": six_minutes_ago}),
+        "no signature": (first.body, first.headers | {"webhook-signature": ""}),
+        "old, though ours": (first.body, first.headers | old),
+    }
+
+    for what, (body, headers) in forged.items():
+        with pytest.raises(standardwebhooks.WebhookVerificationError):
+            pytest.fail(f"{what}: {check.verify(body, headers)}")
+    # What came before is known by its id; what was overtaken by the time of its event.
+    assert first.id == again.id
+    assert check.verify(first.body, first.headers) == check.verify(again.body, again.headers)
+    assert first.json["timestamp"]
 
 
 def test_of_a_claim_nobody_outside_hears(hooks: Hooks, receiver: Receiver) -> None:

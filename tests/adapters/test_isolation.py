@@ -1,5 +1,6 @@
 """No tenant sees another's rows, whatever the connection went through before."""
 
+import io
 import random
 import threading
 import uuid
@@ -119,7 +120,12 @@ def attempt(connection: Any, statement: Any, parameters: tuple[Any, ...] = ()) -
     return touched
 
 
-CONTEXTS: dict[str, str | None] = {"other tenant": str(OTHER), "unset": None, "empty": ""}
+CONTEXTS: dict[str, str | None] = {
+    "other tenant": str(OTHER),
+    "unset": None,
+    "empty": "",
+    "garbage": "x' or true --",
+}
 
 
 @pytest.mark.parametrize("role", ["radiant_app", "radiant_review", "radiant_api", "radiant_reveal"])
@@ -159,18 +165,21 @@ def test_no_statement_on_any_tenant_table_reaches_another_tenants_rows(
             ),
             "delete": (sql.SQL("delete ") + match, (victim,)),
             "insert": copy_of(owner, table, key, victim),
+            "upsert": upsert_of(owner, table, key, victim),
             "truncate": (sql.SQL("truncate {}").format(name), ()),
         }
         for kind, (statement, parameters) in statements.items():
             touched[f"{kind} {table}"] = attempt(connection, statement, parameters)
     connection.close()
 
-    assert len(touched) == 6 * len(tables)
+    assert len(touched) == 7 * len(tables)
     assert {case: count for case, count in touched.items() if count} == {}
 
 
-def copy_of(owner: Any, table: str, key: str, tenant_id: uuid.UUID) -> tuple[Any, Any]:
-    """Return an insert of a copy of a tenant's row with a fresh id."""
+def copy_of(
+    owner: Any, table: str, key: str, tenant_id: uuid.UUID, *, fresh: bool = True
+) -> tuple[Any, Any]:
+    """Return an insert of a copy of a tenant's row, with a fresh id where wanted."""
     name = sql.Identifier("radiant", table)
     owner.execute(
         sql.SQL("select to_jsonb(t) as row from {} t where {} = %s limit 1").format(
@@ -181,7 +190,7 @@ def copy_of(owner: Any, table: str, key: str, tenant_id: uuid.UUID) -> tuple[Any
     row = owner.fetchone()["row"]
     for computed in ("confidence", "attempt_key"):
         row.pop(computed, None)
-    if "id" in row and key != "id" and table != "audit":
+    if fresh and "id" in row and key != "id" and table != "audit":
         row["id"] = str(uuid.uuid4())
     columns = sql.SQL(", ").join(map(sql.Identifier, row))
     statement = sql.SQL(
@@ -189,6 +198,51 @@ def copy_of(owner: Any, table: str, key: str, tenant_id: uuid.UUID) -> tuple[Any
         " select {} from jsonb_populate_record(null::{}, %s)"
     ).format(name, columns, columns, name)
     return statement, (psycopg2.extras.Json(row),)
+
+
+def upsert_of(owner: Any, table: str, key: str, tenant_id: uuid.UUID) -> tuple[Any, Any]:
+    """Return an insert of a tenant's row as it is, which changes the row that is there."""
+    owner.execute(
+        "select array_agg(a.attname::text) as names from pg_index i"
+        " join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any(i.indkey)"
+        " where i.indrelid = %s::regclass and i.indisprimary",
+        (f"radiant.{table}",),
+    )
+    columns = sql.SQL(", ").join(map(sql.Identifier, owner.fetchone()["names"]))
+    statement, parameters = copy_of(owner, table, key, tenant_id, fresh=False)
+    change = sql.SQL(" on conflict ({}) do update set {} = excluded.{}").format(
+        columns, sql.Identifier(key), sql.Identifier(key)
+    )
+    return statement + change, parameters
+
+
+@pytest.mark.parametrize("role", ["radiant_app", "radiant_review", "radiant_api", "radiant_reveal"])
+def test_copying_a_table_out_gives_no_other_tenants_rows(
+    both: tuple[uuid.UUID, uuid.UUID], owner: Any, database_url: str, review_url: str, role: str
+) -> None:
+    victim, other = both
+    connection = psycopg2.connect(database_url if role in LOGIN_ROLES else review_url)
+
+    copied = ""
+    with connection.cursor() as cursor:
+        cursor.execute(ENTER_TENANT, (role, str(other)))
+        for table, key in tenant_tables(owner).items():
+            cursor.execute("savepoint before")
+            out = io.StringIO()
+            try:
+                cursor.copy_expert(
+                    sql.SQL("copy {} ({}) to stdout").format(
+                        sql.Identifier("radiant", table), sql.Identifier(key)
+                    ),
+                    out,
+                )
+            except psycopg2.errors.InsufficientPrivilege:
+                cursor.execute("rollback to savepoint before")
+            copied += out.getvalue()
+    connection.close()
+
+    assert str(other) in copied
+    assert str(victim) not in copied
 
 
 def test_the_same_statements_do_reach_the_tenants_own_rows(
@@ -265,10 +319,10 @@ def test_a_row_cannot_be_moved_to_another_tenant(
         cursor.execute("update radiant.panel set tenant_id = %s", (other,))
 
 
-def test_three_hundred_interleaved_checkouts_leak_nothing_and_lose_no_connection(
+def test_a_thousand_interleaved_checkouts_leak_nothing_and_lose_no_connection(
     database_url: str, database: Database, owner: Any
 ) -> None:
-    ids = [uuid.uuid4() for _ in range(10)]
+    ids = [uuid.uuid4() for _ in range(20)]
     for number, tenant_id in enumerate(ids):
         tenants.create_tenant(database, tenant_id, f"t{number}", "T")
     pool = Database(database_url, pool_size=3, application_name="interleaved")
@@ -278,7 +332,7 @@ def test_three_hundred_interleaved_checkouts_leak_nothing_and_lose_no_connection
 
     def work(seed: int) -> None:
         dice = random.Random(seed)
-        for _ in range(50):
+        for _ in range(125):
             tenant_id = dice.choice(ids)
             try:
                 with pool.tenant_transaction(tenant_id) as cursor:
@@ -294,7 +348,7 @@ def test_three_hundred_interleaved_checkouts_leak_nothing_and_lose_no_connection
             except (KeyError, psycopg2.errors.DivisionByZero):
                 pass
 
-    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -307,7 +361,7 @@ def test_three_hundred_interleaved_checkouts_leak_nothing_and_lose_no_connection
     checked_out = pool._pool.checkedout()
     pool.close()
     assert foreign == []
-    assert seen[0] >= 300
+    assert seen[0] >= 1000
     assert held <= 3
     assert checked_out == 0
 

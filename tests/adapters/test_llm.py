@@ -537,6 +537,57 @@ def test_the_sdk_transport_keeps_the_same_contract() -> None:
     assert "SECRET" not in done.stderr.decode()
 
 
+SDK_LOGGING_SCRIPT = """
+import logging, os, sys
+from dataclasses import replace
+logging.basicConfig(level=logging.DEBUG)  # as chatty as a process can be
+import litellm
+from litellm.integrations.custom_logger import CustomLogger
+
+heard = []
+class Spy(CustomLogger):
+    def log_pre_api_call(self, *details): heard.append(details)
+    def log_success_event(self, *details): heard.append(details)
+    async def async_log_success_event(self, *details): heard.append(details)
+    async def async_log_failure_event(self, *details): heard.append(details)
+for name in ("callbacks", "success_callback", "failure_callback", "input_callback"):
+    getattr(litellm, name).append(Spy())
+
+from radiant_dagster.adapters.llm_sdk import LiteLlmSdk
+from radiant_dagster.errors import LlmRejected, LlmUnavailable
+from tests.adapters.test_llm import REQUEST
+from tests.services import llm_server as fake
+
+with fake.LlmServer() as server:
+    llm = LiteLlmSdk(api_base=server.url + "/v1", api_key="SECRET-KEY")
+    request = replace(REQUEST, model="openai/gpt-4o")
+    server.script(fake.content("SECRET-ANSWER"))
+    assert llm.complete(request).text == "SECRET-ANSWER"
+    for reply in (fake.error(400, "SECRET-BODY"), fake.error(503, "SECRET-BODY"), fake.MALFORMED):
+        server.script(reply)
+        try:
+            llm.complete(request)
+        except (LlmRejected, LlmUnavailable):
+            pass
+    assert len(server.calls) >= 4 and "SECRET-PROMPT" in str(server.calls[0].body)
+print("heard", len(heard))
+"""
+
+
+def test_the_sdk_hands_no_text_to_a_log_or_to_callbacks_of_others() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SDK_LOGGING_SCRIPT],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        timeout=110,
+        check=False,
+    )
+
+    said = done.stdout.decode() + done.stderr.decode()
+    assert done.stdout.decode().strip().endswith("heard 0"), said[-3000:]
+    assert [line for line in said.splitlines() if "SECRET" in line] == []
+
+
 def test_building_a_gateway_does_not_import_litellm() -> None:
     script = (
         "import sys; import radiant_dagster.adapters.llm, radiant_dagster.adapters.llm_http, "

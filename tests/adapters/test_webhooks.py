@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -145,6 +146,47 @@ def test_one_bad_address_of_a_name_spoils_all(secure: Receiver, addresses: list[
 
     assert reply.error == "address_not_public"
     assert secure.received == []
+
+
+INSIDE = (
+    "0.0.0.0", "10.0.0.1", "10.255.255.254", "100.64.0.1", "127.0.0.1", "127.0.0.53", "127.1.1.1",
+    "169.254.169.254", "169.254.170.2", "172.16.0.1", "172.31.255.254", "192.0.0.192", "192.0.2.1",
+    "192.168.0.1", "192.168.255.254", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255",
+    "::", "::1", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1", "fc00::1",
+    "fd00:ec2::254", "fe80::1", "ff02::1",
+)  # fmt: skip
+WRITTEN_ODDLY = (
+    "https://2130706433/", "https://0x7f000001/", "https://0177.0.0.1/", "https://127.1/",
+    "https://[::]/", "https://[::1]/", "https://[::ffff:7f00:1]/", "https://127.0.0.1.:443/",
+    "https://user@127.0.0.1/", "https://hooks.example.org@127.0.0.1/", "http://127.0.0.1/",
+    "gopher://127.0.0.1/", "file:///etc/passwd", "https://localhost/", "https://LOCALHOST./",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def connections() -> list[object]:
+    """Every address that this process tries to connect to from now on."""
+    tried: list[object] = []
+    # An audit hook stays for the life of the process; the interpreter calls it at each connect.
+    sys.addaudithook(
+        lambda event, details: tried.append(details[1]) if event == "socket.connect" else None
+    )
+    return tried
+
+
+def test_no_address_inside_is_connected_to_however_it_is_written(
+    connections: list[object], receiver: Receiver
+) -> None:
+    send(Sender(policy(LOOPBACK, port=receiver.port)), receiver.url)
+    before = len(connections)
+
+    replies = [send(Sender(policy()), url) for url in WRITTEN_ODDLY]
+    replies += [send(Sender(policy(), resolve=Names([a])), f"https://{NAME}/") for a in INSIDE]
+
+    assert before > 0  # the hook does see what is connected
+    assert len(replies) >= 40
+    assert {reply.error for reply in replies} <= {"url_refused", "address_not_public", "no_address"}
+    assert connections[before:] == []
 
 
 def test_loopback_is_not_reached_unless_it_is_listed(secure: Receiver, receiver: Receiver) -> None:

@@ -27,6 +27,8 @@ from tests.services.review_load import ENVIRONMENT
 
 PROMPT = "How should a small clinic prepare its vaccine storage for a power cut?"
 
+MODEL_KEY = "sk-zqcanarymodelkeyvxk"
+
 
 @dataclass
 class Running:
@@ -105,6 +107,7 @@ def stack() -> Iterator[Running]:
             "RADIANT_HOME": str(folder / "home"),
             "RADIANT_WORKERS": "2",
             "LITELLM_PROXY_URL": models.url,
+            "LITELLM_API_KEY": MODEL_KEY,
         }
         try:
             with Stack(Settings.load(env, stack=False), env=env) as manager:

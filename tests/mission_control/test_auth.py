@@ -1,7 +1,11 @@
 """Who gets in: keys, browsers' sessions, proxy headers, and all that must not."""
 
+import base64
+import hashlib
+import hmac
 import http.cookies
 import json
+import time
 import uuid
 
 import pytest
@@ -67,6 +71,50 @@ def test_guessing_keys_from_one_address_ends_in_429(site: Site) -> None:
 
     assert statuses[0] == 401
     assert statuses[-1] == 429
+
+
+def part(value: dict[str, object]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+def token(header: dict[str, object], claims: dict[str, object], key: bytes | None) -> str:
+    """Return a JSON web token, signed by HMAC where there is a key."""
+    signed = f"{part(header)}.{part(claims)}"
+    mac = b"" if key is None else hmac.new(key, signed.encode(), hashlib.sha256).digest()
+    return f"{signed}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
+
+
+NOW = int(time.time())
+CLAIMS: dict[str, object] = {
+    "sub": "lee", "name": "lee", "roles": ["admin"], "iss": "https://id.example.org",
+    "aud": "radiant", "iat": NOW, "exp": NOW + 3600,
+}  # fmt: skip
+# RADIANT takes no tokens of others: sign-on is a proxy's, by address. So all of these are nobody's.
+TOKENS = {
+    "unsigned": token({"alg": "none", "typ": "JWT"}, CLAIMS, None),
+    "signed by a guess": token({"alg": "HS256", "typ": "JWT"}, CLAIMS, b"secret"),
+    "signed by nothing": token({"alg": "HS256", "typ": "JWT"}, CLAIMS, b""),
+    "another audience": token({"alg": "HS256"}, {**CLAIMS, "aud": "other"}, b"secret"),
+    "another issuer": token({"alg": "HS256"}, {**CLAIMS, "iss": "https://evil.example"}, b"s"),
+    "expired": token({"alg": "HS256"}, {**CLAIMS, "exp": NOW - 60}, b"secret"),
+    "from the future": token({"alg": "HS256"}, {**CLAIMS, "nbf": NOW + 3600}, b"secret"),
+    "another algorithm": token({"alg": "RS256", "typ": "JWT"}, CLAIMS, b"-----BEGIN PUBLIC KEY"),
+    "an unknown key": token({"alg": "HS256", "kid": "nobody"}, CLAIMS, b"secret"),
+    "a key from a file": token({"alg": "HS256", "kid": "../../dev/null"}, CLAIMS, b""),
+    "a key of its own": token({"alg": "HS256", "jwk": {"kty": "oct", "k": "czM"}}, CLAIMS, b"s3"),
+    "a key from elsewhere": token({"alg": "RS256", "jku": "https://evil.example/"}, CLAIMS, b"s"),
+}
+
+
+@pytest.mark.parametrize("kind", TOKENS)
+def test_no_token_of_anybody_else_is_a_credential(site: Site, people: People, kind: str) -> None:
+    people.key_for("lee", "admin")
+
+    reply = site("GET", "/api/v1/me", {"Authorization": f"Bearer {TOKENS[kind]}"})
+    as_cookie = site("GET", "/api/v1/me", {"Cookie": f"radiant={TOKENS[kind]}"})
+
+    assert (reply.status, as_cookie.status) == (401, 401)
+    assert TOKENS[kind] not in reply.data.decode() + as_cookie.data.decode()
 
 
 def test_a_disabled_principal_is_out_at_once(

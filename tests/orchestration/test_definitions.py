@@ -54,6 +54,7 @@ def test_the_definitions_load_and_every_job_is_executable() -> None:
         "grimoire_maintenance",
         "grimoire_calibrate",
         "spend_report",
+        "event_maintenance",
     } <= names
 
 
@@ -84,7 +85,9 @@ def test_maintenance_runs_daily_and_the_sensors_run_without_being_switched_on() 
     for schedule in schedules:
         assert isinstance(schedule, dg.ScheduleDefinition)
         assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
-    assert [schedule.cron_schedule for schedule in schedules] == ["17 3 * * *", "23 0 * * *"]
+    assert [schedule.cron_schedule for schedule in schedules] == [
+        "17 3 * * *", "23 0 * * *", "41 3 * * *"
+    ]  # fmt: skip
     assert {sensor.name for sensor in sensors} == {
         "approval_sensor",
         "session_failure_sensor",

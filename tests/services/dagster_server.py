@@ -19,6 +19,7 @@ class DagsterServer:
         unhealthy: Daemon types that are not healthy.
         run_status: Status of every run.
         tags: Tags of every launch that was asked for.
+        on_delete: Deletes a run where somebody asks for it.
         on_launch: Executes a run before the launch is answered; returns its id.
     """
 
@@ -31,6 +32,7 @@ class DagsterServer:
         self.unhealthy: list[str] = []
         self.run_status = "STARTED"
         self.on_launch: Callable[[dict[str, Any]], str] = lambda _config: str(uuid.uuid4())
+        self.on_delete: Callable[[str], object] = lambda _run_id: None
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -58,6 +60,9 @@ class DagsterServer:
         if "terminateRun" in query:
             self.terminated.append(variables["runId"])
             return {"terminateRun": {"__typename": "TerminateRunSuccess"}}
+        if "deleteRun" in query:
+            self.on_delete(variables["runId"])
+            return {"deleteRun": {"__typename": "DeletePipelineRunSuccess"}}
         if "runOrError" in query:
             run = {"__typename": "Run", "status": self.run_status, "startTime": 1, "endTime": None}
             return {"runOrError": run}
