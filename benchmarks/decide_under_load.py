@@ -62,7 +62,7 @@ def decide_under_load_part(home: Path, requests: int) -> Iterator[Line]:
             bench.database, settings, bench.tenant, receiver, brief_seconds=BRIEF_SECONDS
         )
         records, calm = Records(settings, bench.tenant, sessions), threading.Event()
-        with PowerCuts(bench.processes, settings.home / "logs") as power:
+        with PowerCuts(dict(bench.processes), settings.home / "logs") as power:
             cutter = threading.Thread(target=_cut, args=(bench, power, calm, cuts, requests))
             begun = time.monotonic()
             with reviewing(

@@ -68,9 +68,13 @@ OVERRIDE = (
         "new_instructions",
         3,
         r"\b(?:very\s+good|well\s+done|good\s+job|great|excellent|perfect|thank(?:s|\s+you)|sehr\s+gut|gut\s+gemacht|prima|danke|muy\s+bien|très\s+bien|merci)\b[^\n]{0,50}?[.!,;]\s+[^\n]{0,12}?\b(?:now|next|nun|jetzt|als\s+nächstes|ahora|maintenant|but\s+first)\b|"
-        r"\b(?:instead|rather)\s*,?\s+(?:just\s+|please\s+|simply\s+)?"
-        + WRITE
-        + r"\b|\b(?:the\s+)?(?:task|job|that|this|everything)\s+(?:above\s+)?(?:is|was|has\s+been)\s+(?:now\s+)?(?:done|finished|completed?|over)\b.{0,30}\b(?:now|next)\b",
+        r"\b(?:the\s+)?(?:task|job|that|this|everything)\s+(?:above\s+)?(?:is|was|has\s+been)\s+(?:now\s+)?(?:done|finished|completed?|over)\b.{0,30}\b(?:now|next)\b",
+    ),
+    # Fainter: lessons say "instead, say ..." by nature.
+    sign(
+        "new_instructions",
+        2,
+        rf"\b(?:instead|rather)\s*,?\s+(?:just\s+|please\s+|simply\s+)?{WRITE}\b",
     ),
     sign(
         "stop",

@@ -41,6 +41,7 @@ class Running:
     dagster: DagsterApi
     tenant: uuid.UUID
     models: LlmServer
+    pids: dict[str, int]  # as they are now: tests kill processes and start them again
 
     def submit(self, **options: Any) -> tuple[uuid.UUID, str]:
         """Store and launch a session; return its id and the run's."""
@@ -118,7 +119,9 @@ def stack() -> Iterator[Running]:
                 tenant = uuid.uuid4()
                 tenants.create_tenant(database, tenant, "e2e", "End to end")
                 api = DagsterApi(settings.dagster_url)
-                yield Running(info, settings, env, database, api, tenant, models)
+                yield Running(
+                    info, settings, env, database, api, tenant, models, dict(info.processes)
+                )
                 database.close()
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -127,5 +130,5 @@ def stack() -> Iterator[Running]:
 @pytest.fixture(scope="session")
 def power(stack: Running) -> Iterator[PowerCuts]:
     """What kills processes of the stack; those it started again live as long as the stack."""
-    with PowerCuts(stack.info.processes, stack.settings.home / "logs") as cuts:
+    with PowerCuts(stack.pids, stack.settings.home / "logs") as cuts:
         yield cuts

@@ -159,7 +159,7 @@ def statuses(stack: Running, session_id: uuid.UUID) -> dict[str, str]:
 
 
 def worker_children(stack: Running) -> set[int]:
-    return set(children_of(stack.info.processes["worker"]))
+    return set(children_of(stack.pids["worker"]))
 
 
 def children_at_work(stack: Running, run_id: str) -> list[int]:

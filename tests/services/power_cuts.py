@@ -6,7 +6,6 @@ A process is started again with the command, the environment and the folder that
 import os
 import signal
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -31,12 +30,13 @@ class PowerCuts:
     """Use as a context manager; what it started again ends with it.
 
     Args:
-        processes: Name and id of the stack's processes, each the leader of its group.
+        processes: Name and id of the stack's processes, each the leader of its group; ids of what
+            is started again are put there.
         logs: Folder for the logs of what is started again.
     """
 
-    def __init__(self, processes: Mapping[str, int], logs: Path) -> None:
-        self._pids = dict(processes)
+    def __init__(self, processes: dict[str, int], logs: Path) -> None:
+        self._pids = processes
         self._logs = logs
         self._guard = Guard()
         self._children: dict[str, Child] = {}
