@@ -8,9 +8,9 @@ import pytest
 from radiant_dagster.adapters.grimoire import purge
 from radiant_dagster.domain.curation import Merge, Root
 from tests.adapters.rows import insert_session
-from tests.adapters.test_curation import Curator, audit_of, checks, curator, owner, plant
+from tests.adapters.test_curation import Curator, audit_of, checks, curator, plant
 
-__all__ = ["checks", "curator", "owner"]
+__all__ = ["checks", "curator"]
 
 
 def family(owner: Any, tenant: uuid.UUID) -> dict[str, Any]:
