@@ -14,7 +14,7 @@ MAX_DO = 3
 MAX_AVOID = 2
 BLOCK_TOKENS = 600  # of all offered heuristics together; a token is at least two characters
 CANDIDATES_PER_SLOT = 4
-MMR_LAMBDA = 0.7  # measured on CLINC150: hit@5 .961 -> .969
+MMR_LAMBDA = 0.7  # measured: hit@5 .961 -> .967 (CLINC150), .930 -> .945 (Banking77)
 TOKEN_WEIGHT = 0.2  # of exact tokens beside meaning: no significant change of nDCG on CLINC150
 # Codes, doses, drug names with a number, sections of a statute: what meaning alone blurs.
 EXACT_TOKEN = re.compile(r"[^\W_]+(?:[-./][^\W_]+)*")
