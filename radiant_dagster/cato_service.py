@@ -23,8 +23,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from radiant_dagster.adapters.cato import Cato, EmbeddedCato
+from radiant_dagster.adapters.detectors import build_detector
 from radiant_dagster.adapters.settings import Settings
-from radiant_dagster.domain.phi import RuleDetector
 from radiant_dagster.domain.safety import CatoRisk
 from radiant_dagster.errors import ConfigurationError
 
@@ -152,7 +152,7 @@ def run(settings: Settings, *, host: str, port: int) -> None:
     key = settings.cato_key.get_secret_value() if settings.cato_key else None
     require_safe_bind(host, key)
     uvicorn.run(
-        build_app(EmbeddedCato(RuleDetector()), key),
+        build_app(EmbeddedCato(build_detector(settings)), key),
         host=host,
         port=port,
         proxy_headers=False,

@@ -61,7 +61,7 @@ def prepare(
     request = SessionRequest(
         prompt=prompt,
         domain=domain,
-        user_id=user_id,
+        user_id=user_id.strip(),
         agents=swarm,
         require_approval=require_approval,
         context=documents,

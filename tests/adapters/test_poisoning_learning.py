@@ -101,7 +101,7 @@ def test_a2_one_user_with_fifty_near_alike_prompts_reaches_no_prompt(desk: Desk)
         place = f"{places[number % 10]} {'very ' * (number // 10)}far away"
         desk.learn(
             "approved",
-            user="mallory" if number % 2 else "Mallory",
+            user=("mallory", "Mallory", " mallory ")[number % 3],
             columns={"prompt": f"How long do vaccines keep cold in a {place}?"},
             trigger_pattern=f"A question about cold storage in a {place}",
         )

@@ -15,7 +15,7 @@ from radiant_dagster.adapters.postgres import Cursor
 MOST_BY_ONE_USER = 2.0
 
 LOCK_SESSION = """
-    select lower(user_id) as user_id from radiant.session where tenant_id = %s and id = %s
+    select lower(trim(user_id)) as user_id from radiant.session where tenant_id = %s and id = %s
     for no key update
 """
 # What was offered, what the Librarian has learned from the session (feedback judges both in one
@@ -50,7 +50,7 @@ CREDIT = """
                    where u.tenant_id = %(tenant)s and u.heuristic_id = c.heuristic_id
                      and u.weight > 0
                      and u.credited_at > clock_timestamp() - interval '24 hours'
-                     and lower(s.user_id) = %(user)s), 0))) / c.agents as weight
+                     and lower(trim(s.user_id)) = %(user)s), 0))) / c.agents as weight
         from cited c where c.agents > 0),
     settled as (
         update radiant.heuristic_usage u

@@ -55,7 +55,7 @@ VOUCHERS = """
         union
         select h.id from radiant.knowledge_heuristics h join below on h.merged_into = below.id
         where h.tenant_id = %(tenant)s)
-    select count(*) as sessions, count(distinct lower(d.source_user)) as users
+    select count(*) as sessions, count(distinct lower(trim(d.source_user))) as users
     from radiant.librarian_decision d join below on d.heuristic_id = below.id
     where d.tenant_id = %(tenant)s and d.reviewed and d.reward > %(vouches_at)s
 """

@@ -52,7 +52,7 @@ NEAR_OFFERED = """
 """
 LEARNED_TODAY = """
     select count(*) as of_tenant,
-           count(*) filter (where lower(source_user) = lower(%(user)s)) as of_user
+           count(*) filter (where lower(trim(source_user)) = lower(trim(%(user)s))) as of_user
     from radiant.knowledge_heuristics
     where tenant_id = %(tenant)s and created_by = 'librarian' and created_at >= %(since)s
 """

@@ -11,6 +11,7 @@ from uuid import UUID
 import psycopg2.errors
 
 from radiant_dagster.adapters.cato import Cato, build_cato
+from radiant_dagster.adapters.detectors import build_detector
 from radiant_dagster.adapters.embeddings import EmbeddingModel, build_embeddings
 from radiant_dagster.adapters.grimoire.curation import lock, note, require_possible, text_hash
 from radiant_dagster.adapters.grimoire.search import floor_of, halfvec
@@ -24,7 +25,7 @@ from radiant_dagster.domain.curation import (
 )
 from radiant_dagster.domain.heuristic_text import require_plain, require_text
 from radiant_dagster.domain.heuristics import content_sha256
-from radiant_dagster.domain.phi import Detector, RuleDetector, has_identifiers
+from radiant_dagster.domain.phi import Detector, has_identifiers
 from radiant_dagster.errors import CatoUnavailable, InvalidInput
 
 SAME_TEXT = """
@@ -79,7 +80,7 @@ class Checks:
     @classmethod
     def of(cls, settings: Settings) -> "Checks":
         """Put them together as the settings say; nothing is loaded or asked yet."""
-        return cls(build_embeddings(settings), build_cato(settings), RuleDetector())
+        return cls(build_embeddings(settings), build_cato(settings), build_detector(settings))
 
     def require_safe(self, trigger_pattern: str, action_template: str) -> tuple[str, str]:
         """Return both texts as they are to be stored.
