@@ -14,7 +14,8 @@ is sent, and is settled on its row alone; the accounts are locked where rows are
 
 `audit` checks what has to hold at any moment: an account's reserved amount is the estimates of the
 rows that are not booked, its spent amount the charges of those that are. The locked parts are
-functions in 0002_create_ledger.sql, which also names the order of locks.
+functions in 0002_create_ledger.sql, which also names the order of locks; a begin is one in
+0018_begin_calls_once.sql.
 """
 
 import json
@@ -48,21 +49,8 @@ SESSION_TO_HOLD = """
 RESERVE = "select radiant.ledger_reserve(%s, %s, %s, %s, %s, %s) as result"
 # Durable whatever the transaction did before: money may be spent as soon as it is committed.
 BEGIN = """
-    with durable as (select set_config('synchronous_commit', 'on', true))
-    update radiant.reservation r
-    set begun_at = clock_timestamp(), begun_by = %(by)s, model = coalesce(%(model)s, r.model)
-    from durable
-    where r.tenant_id = %(tenant)s and r.session_id = %(session)s and r.call = %(call)s
-      and r.attempt = (
-        select h.attempt from radiant.reservation h where h.tenant_id = %(tenant)s
-            and h.session_id = %(session)s and h.call = %(call)s and h.state = 'held'
-            and h.begun_at is null and h.estimate_micro_usd >= %(needed)s
-            and exists (select from radiant.session s where s.tenant_id = %(tenant)s
-                and s.id = %(session)s and s.status <> 'cancelled')
-            and not exists (select from radiant.reservation b where b.tenant_id = %(tenant)s
-                and b.session_id = %(session)s and b.begun_by = %(by)s)
-        order by h.attempt limit 1 for update)
-    returning r.attempt
+    select set_config('synchronous_commit', 'on', true),
+        radiant.ledger_begin(%s, %s, %s, %s, %s, %s) as attempt
 """
 BASIS = """
     select s.status, s.user_id, s.cost_plan, p.swarm_seconds + 2 * p.deadline_seconds as seconds
@@ -195,17 +183,10 @@ def begin_call(
     """
     known = None if isinstance(call, str) else call
     name = call if isinstance(call, str) else call.call
-    values = {
-        "tenant": tenant_id,
-        "session": session_id,
-        "call": name,
-        "by": begun_by,
-        "model": known and known.model,
-        "needed": known.estimate if known else 0,
-    }
-    cursor.execute(BEGIN, values)
-    taken = cursor.fetchone()
-    if taken is not None:
+    needed, model = (known.estimate, known.model) if known else (0, None)
+    cursor.execute(BEGIN, (tenant_id, session_id, name, needed, model, begun_by))
+    taken: Any = cursor.fetchone()
+    if taken["attempt"] is not None:
         return Ticket(session_id, name, taken["attempt"])
     cursor.execute(BASIS, (tenant_id, session_id))
     row = _running(cursor.fetchone(), session_id)

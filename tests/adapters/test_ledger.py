@@ -72,6 +72,16 @@ class Book:
     def overdue(self) -> None:
         self.owner.execute("update radiant.reservation set expires_at = clock_timestamp()")
 
+    def until_somebody_waits(self) -> None:
+        """Return once a statement in this database waits for a lock."""
+        waiting = 0
+        while not waiting:
+            self.owner.execute(
+                "select count(*) as n from pg_stat_activity"
+                " where datname = current_database() and wait_event_type = 'Lock'"
+            )
+            waiting = self.owner.fetchone()["n"]
+
     def accounts(self) -> dict[str, tuple[int, int]]:
         """Return reserved and spent by scope, added up."""
         self.owner.execute(
@@ -271,6 +281,37 @@ def test_thirty_two_begins_of_one_held_attempt_leave_the_repair_alone(crowd: Boo
 
     assert {ticket.attempt for ticket in tickets} == {1}
     assert crowd.day() == (NEEDED, 0)
+
+
+def test_a_begin_that_waited_for_another_of_its_id_gets_the_attempt_that_one_took(
+    crowd: Book,
+) -> None:
+    session_id, by = crowd.session(), uuid.uuid4()
+    crowd.hold(session_id)
+
+    with ThreadPoolExecutor(1) as thread:
+        with crowd.database.tenant_transaction(crowd.tenant) as cursor:
+            first = ledger.begin_call(cursor, crowd.tenant, session_id, "synthesis", begun_by=by)
+            second = thread.submit(crowd.begin, session_id, "synthesis", by)
+            crowd.until_somebody_waits()
+        tickets = [first, second.result()]
+
+    assert [ticket.attempt for ticket in tickets] == [1, 1]
+    crowd.owner.execute("select attempt from radiant.reservation where begun_at is not null")
+    assert [row["attempt"] for row in crowd.owner.fetchall()] == [1]
+
+
+def test_begins_under_different_ids_take_different_held_attempts_without_a_wait_in_a_circle(
+    crowd: Book,
+) -> None:
+    session_id = crowd.session()
+    crowd.hold(session_id)
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        tickets = list(threads.map(lambda _: crowd.begin(session_id, "synthesis"), range(THREADS)))
+
+    assert sorted(ticket.attempt for ticket in tickets) == list(range(1, THREADS + 1))
+    assert crowd.day() == (NEEDED + 300 * (THREADS - 2), 0)
 
 
 def test_thirty_two_holds_of_one_session_hold_once(crowd: Book) -> None:

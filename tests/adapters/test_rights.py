@@ -56,6 +56,18 @@ tool_call             SIu   -       -       -     -         -            -     -
 web_session           -     -       -       sD    -         -            SIuD  -
 webhook_endpoint      SIuD  -       -       s     -         -            -     Su
 """
+# Who may call what not everybody may; the rest of the functions are triggers and helpers.
+CALLS = """
+function         app  review  reveal  api  dispatch  maintenance  auth  deliver
+ledger_accounts  x    -       -       x    x         x            -     -
+ledger_begin     x    -       -       -    -         -            -     -
+ledger_book      x    -       -       x    x         -            -     -
+ledger_close     x    -       -       x    x         -            -     -
+ledger_reserve   x    -       -       -    -         -            -     -
+ledger_settle    x    -       -       -    -         -            -     -
+lease_decision   -    x       -       -    -         -            -     -
+return_decision  -    x       -       -    -         -            -     -
+"""
 VERBS = ("select", "insert", "update", "delete")
 # Their policies show them the rows of one tenant; the other roles work over all of them.
 OF_ONE_TENANT = ("app", "review", "reveal", "api")
@@ -68,6 +80,15 @@ GRANTED = """
     from pg_class t cross join unnest(array['select', 'insert', 'update', 'delete'])
         with ordinality v (verb, place)
     where t.oid = %(table)s::regclass order by v.place
+"""
+
+CALLED = """
+    select p.proname as name, p.prosecdef as as_owner, p.proconfig as settings,
+           array(select r.name from unnest(%(roles)s) r (name)
+                 where has_function_privilege('radiant_' || r.name, p.oid, 'execute')) as roles
+    from pg_proc p
+    where p.pronamespace = 'radiant'::regnamespace
+      and not has_function_privilege('public', p.oid, 'execute')
 """
 
 
@@ -109,6 +130,20 @@ def test_every_role_has_the_rights_that_stand_here_and_no_others(owner: Any) -> 
 
     assert {role for line in expected().values() for role in line} == set(roles)
     assert found == expected()
+
+
+def test_every_role_may_call_the_functions_that_stand_here_and_no_others(owner: Any) -> None:
+    head, *lines = (line.split() for line in CALLS.strip().splitlines())
+
+    owner.execute(CALLED, {"roles": head[1:]})
+    found = {row["name"]: row for row in owner.fetchall()}
+
+    assert {name: set(row["roles"]) for name, row in found.items()} == {
+        line[0]: {role for role, may in zip(head[1:], line[1:], strict=True) if may == "x"}
+        for line in lines
+    }
+    assert not found["ledger_begin"]["as_owner"]
+    assert found["ledger_begin"]["settings"] == ['search_path=""']
 
 
 COLUMNS = """
