@@ -17,7 +17,7 @@ from uuid import UUID
 
 from radiant_dagster.adapters import ledger, sessions, tool_calls
 from radiant_dagster.adapters.builtin_tools import GRIMOIRE_SEARCH
-from radiant_dagster.adapters.cato import Cato
+from radiant_dagster.adapters.cato import Cato, EmbeddedCato
 from radiant_dagster.adapters.embeddings import EmbeddingModel, default_floor
 from radiant_dagster.adapters.grimoire import evidence, search, store
 from radiant_dagster.adapters.llm import CompletionRequest, LlmClient
@@ -44,7 +44,6 @@ from radiant_dagster.domain.priming import (
     says_the_same,
     without_lessons,
 )
-from radiant_dagster.domain.safety import check_storage
 from radiant_dagster.errors import (
     BudgetExceeded,
     BudgetMissing,
@@ -353,11 +352,10 @@ class Librarian:
         left = has_identifiers(text, self.detector)
         if left:
             raise UnsafeContent("The heuristic", tuple(f"phi_{kind}" for kind in left))
-        # Ours too, wherever Cato is: its grammar of heuristics is the scan for instructions.
-        for risk in (
-            self.cato.check_storage_safety(text, "heuristic"),
-            check_storage(text, "heuristic", self.detector),
-        ):
+        # Ours too, where Cato is a service: its grammar of heuristics is the scan for instructions.
+        ours = () if isinstance(self.cato, EmbeddedCato) else (EmbeddedCato(self.detector),)
+        for cato in (self.cato, *ours):
+            risk = cato.check_storage_safety(text, "heuristic")
             if risk.verdict != "safe":
                 raise UnsafeContent("The heuristic", tuple(risk.reasons))
 

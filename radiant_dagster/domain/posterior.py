@@ -1,14 +1,6 @@
 """How far a heuristic is trusted: a Beta posterior that outcomes move, and what follows from it."""
 
-from datetime import datetime, timedelta
-
-EXPIRY_DAYS = 90  # the source design's HEURISTIC_EXPIRY_DAYS
 MIN_CONFIDENCE = 0.3  # the source design's MIN_CONFIDENCE_THRESHOLD
-
-
-def expires_at(now: datetime, confidence: float) -> datetime:
-    """Return when a heuristic lapses: 90 days, a third to twice that by confidence."""
-    return now + timedelta(days=EXPIRY_DAYS) * min(2.0, max(0.33, 2 * confidence))
 
 
 def probability_above_half(alpha: float, beta: float) -> float:

@@ -4,13 +4,17 @@ An `Operation` says what it takes and what it answers, with the models it really
 route and the OpenAPI document are made of it, so neither can say what the other does not.
 """
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 
+from radiant_dagster.adapters import idempotency
+from radiant_dagster.adapters.idempotency import Reply
+from radiant_dagster.adapters.postgres import Cursor, TenantRole
 from radiant_dagster.domain.swarm import require_storable
 from radiant_dagster.errors import InvalidInput
 from radiant_dagster.mission_control.guard import Access, Call, Endpoint, Handler
@@ -153,6 +157,41 @@ def idempotency_key(call: Call, *, required: bool) -> str | None:
             f"Send {KEY_HEADER}, a fresh UUID for each request that means something new.",
         )
     return key
+
+
+def once(
+    call: Call,
+    body: Request,
+    run: Callable[[Cursor], Reply],
+    *,
+    role: TenantRole | None = None,
+) -> Reply:
+    """Run an effect once under the caller's key, in a transaction that keeps its reply.
+
+    Args:
+        role: What the transaction acts as; radiant_api unless one is named.
+
+    Raises:
+        Refusal: The key is missing.
+        IdempotencyConflict: The key belongs to another request.
+    """
+    key = idempotency_key(call, required=True)
+    assert key is not None  # noqa: S101 - it is required
+    text = f"{call.request.method} {call.request.url.path} {body.model_dump_json()}"
+    with call.transaction(role) as cursor:
+        return idempotency.get_or_run(
+            cursor,
+            call.tenant_id,
+            actor=call.principal.name,
+            key=key,
+            request_hash=hashlib.sha256(text.encode()).digest(),
+            run=lambda: run(cursor),
+        )
+
+
+def replayed(reply: Reply) -> dict[str, str]:
+    """Return the header that tells a repetition from the first time."""
+    return {"Idempotency-Replayed": "true"} if reply.replayed else {}
 
 
 def if_match(call: Call) -> int | None:

@@ -4,7 +4,6 @@ Who acts comes from the credential. Texts come scrubbed, but for `reveal`. A dec
 the version and the text that were read, and is carried out once however often it is sent.
 """
 
-import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -13,7 +12,7 @@ from uuid import UUID
 import anyio
 from starlette.responses import Response
 
-from radiant_dagster.adapters import approvals, audit, claims, continuation, idempotency, inbox
+from radiant_dagster.adapters import approvals, audit, claims, continuation, inbox
 from radiant_dagster.adapters.idempotency import Reply
 from radiant_dagster.adapters.paging import Place
 from radiant_dagster.adapters.reveal import reveal as reveal_originals
@@ -23,10 +22,11 @@ from radiant_dagster.errors import ApprovalExpired
 from radiant_dagster.mission_control.api import (
     Operation,
     answer,
-    idempotency_key,
     if_match,
+    once,
     read_body,
     read_query,
+    replayed,
     rows,
 )
 from radiant_dagster.mission_control.guard import Call
@@ -133,28 +133,21 @@ def release(call: Call) -> Response:
 def decide(call: Call) -> Response:
     """Record a vote once, and have the decision that it makes carried out."""
     body = read_body(call, wire.Decide)
-    key = idempotency_key(call, required=True)
     version = if_match(call)
-    assert key is not None  # noqa: S101 - it is required
     vote = _vote(call, body)
-    with call.transaction("radiant_review") as cursor:
-        reply = idempotency.get_or_run(
-            cursor,
-            call.tenant_id,
-            actor=vote.actor,
-            key=key,
-            request_hash=_request_hash(call, body),
-            run=lambda: _reply(
-                approvals.cast_vote(
-                    cursor, call.tenant_id, approval_id(call), vote, if_version=version
-                )
-            ),
-        )
+    reply = once(
+        call,
+        body,
+        lambda cursor: _reply(
+            approvals.cast_vote(cursor, call.tenant_id, approval_id(call), vote, if_version=version)
+        ),
+        role="radiant_review",
+    )
     if reply.status == 410:  # raised here, since the record of it has to be committed
         raise ApprovalExpired(approval_id(call), datetime.fromisoformat(reply.body["deadline"]))
     document = wire.Decided(approval_id=approval_id(call), **reply.body)
     if reply.replayed:
-        return answer(document, 200, {"Idempotency-Replayed": "true"})
+        return answer(document, 200, replayed(reply))
     if document.verdict is not None:
         _carry_out(call, approval_id(call))
     return answer(document, reply.status)
@@ -171,11 +164,6 @@ def _vote(call: Call, body: wire.Decide) -> Vote:
         body.edited_text,
         who.domains,
     )
-
-
-def _request_hash(call: Call, body: wire.Decide) -> bytes:
-    text = f"{call.request.method} {call.request.url.path} {body.model_dump_json()}"
-    return hashlib.sha256(text.encode()).digest()
 
 
 def _reply(outcome: approvals.VoteOutcome) -> Reply:

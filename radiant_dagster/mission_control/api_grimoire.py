@@ -4,18 +4,15 @@ An act is bound to the version that was read and carried out once however often 
 acts comes from the credential.
 """
 
-import hashlib
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 from uuid import UUID
 
 from starlette.responses import Response
 
-from radiant_dagster.adapters import idempotency
 from radiant_dagster.adapters.grimoire import acts, purge, queue, reading
 from radiant_dagster.adapters.idempotency import Reply
 from radiant_dagster.adapters.paging import Place
+from radiant_dagster.adapters.postgres import Cursor
 from radiant_dagster.adapters.session_view import find_ids
 from radiant_dagster.domain.curation import (
     WORDS,
@@ -37,8 +34,10 @@ from radiant_dagster.mission_control.api import (
     answer,
     idempotency_key,
     if_match,
+    once,
     read_body,
     read_query,
+    replayed,
     rows,
 )
 from radiant_dagster.mission_control.guard import Call
@@ -96,22 +95,6 @@ def waiting(call: Call) -> Response:
     return answer(wire.Queue.model_validate(found))
 
 
-def _once(call: Call, body: Request, run: Any) -> Reply:
-    """Run an effect once under the caller's key."""
-    key = idempotency_key(call, required=True)
-    assert key is not None  # noqa: S101 - it is required
-    text = f"{call.request.method} {call.request.url.path} {body.model_dump_json()}"
-    with call.transaction() as cursor:
-        return idempotency.get_or_run(
-            cursor,
-            call.tenant_id,
-            actor=call.principal.name,
-            key=key,
-            request_hash=hashlib.sha256(text.encode()).digest(),
-            run=lambda: Reply(200, run(cursor)),
-        )
-
-
 def _act(call: Call, *, model: type[Request], act: type[Act]) -> Response:
     body = read_body(call, model)
     idempotency_key(call, required=True)  # before anything is embedded for nothing
@@ -120,18 +103,15 @@ def _act(call: Call, *, model: type[Request], act: type[Act]) -> Response:
     of = (call.tenant_id, heuristic_id(call))
     ready = acts.prepare(call.services.database, call.services.checks, *of, wanted)
 
-    def run(cursor: Any) -> Mapping[str, Any]:
+    def run(cursor: Cursor) -> Reply:
         who = call.principal.name
-        return asdict(acts.carry_out(cursor, *of, ready, actor=who, if_version=version))
+        done = acts.carry_out(cursor, *of, ready, actor=who, if_version=version)
+        return Reply(200, asdict(done))
 
-    reply = _once(call, body, run)
+    reply = once(call, body, run)
     done = wire.Curated.model_validate(reply.body)
     headers = {"ETag": f'"v{done.version}"'}
-    return answer(done, headers=headers | _replayed(reply))
-
-
-def _replayed(reply: Reply) -> dict[str, str]:
-    return {"Idempotency-Replayed": "true"} if reply.replayed else {}
+    return answer(done, headers=headers | replayed(reply))
 
 
 def retire_derived(call: Call) -> Response:
@@ -143,18 +123,18 @@ def retire_derived(call: Call) -> Response:
             found = purge.find_derived(cursor, call.tenant_id, root)
         return answer(wire.Purged(dry_run=True, heuristics=rows(wire.Related, found)))
 
-    def run(cursor: Any) -> Mapping[str, Any]:
+    def run(cursor: Cursor) -> Reply:
         retired = purge.retire_derived(cursor, call.tenant_id, root, actor=call.principal.name)
-        return {"ids": [row["id"] for row in retired]}
+        return Reply(200, {"ids": [row["id"] for row in retired]})
 
-    reply = _once(call, body, run)
+    reply = once(call, body, run)
     with call.transaction() as cursor:  # replies keep ids only
         found = [
             reading.get_heuristic(cursor, call.tenant_id, UUID(str(item)))
             for item in reply.body["ids"]
         ]
     done = wire.Purged(dry_run=False, heuristics=rows(wire.Related, found))
-    return answer(done, headers=_replayed(reply))
+    return answer(done, headers=replayed(reply))
 
 
 BODIES: tuple[tuple[type[Act], type[Request], str], ...] = (

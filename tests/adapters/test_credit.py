@@ -183,6 +183,20 @@ def test_a_capped_use_renews_nothing(book: Book) -> None:
         assert after[name] == before[name]
 
 
+@pytest.mark.parametrize(
+    ("confidence", "days"), [(0.0, 29.7), (0.2, 36), (0.5, 90), (0.9, 162), (1.0, 180)]
+)
+def test_a_heuristic_lapses_after_a_third_to_twice_ninety_days(
+    owner: Any, confidence: float, days: float
+) -> None:
+    owner.execute(
+        "select radiant.kept_until('2026-01-01Z', %s) - '2026-01-01Z' as n", (confidence,)
+    )
+    lasts = owner.fetchone()["n"]
+
+    assert lasts / timedelta(days=1) == pytest.approx(days)
+
+
 @pytest.mark.parametrize(("reward", "days"), [(1.0, 120.0), (0.5, 90.0), (0.0, 60.0)])
 def test_credited_use_sets_the_expiry_by_confidence(book: Book, reward: float, days: float) -> None:
     item = book.heuristic()

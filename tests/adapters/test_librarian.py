@@ -15,7 +15,7 @@ from radiant_dagster.domain.learning import LearningCaps
 from tests.adapters.librarian_desk import ANSWER, LESSON, PROMPT, Desk
 from tests.adapters.rows import insert, insert_heuristic, set_policy
 from tests.conftest import run_sql
-from tests.services.cato_server import silent_port
+from tests.services.cato_server import SAFE, Reply, cato_server, silent_port
 from tests.services.llm_server import LlmServer, content
 
 GUIDANCE = "It must say who moves the stock."
@@ -351,6 +351,20 @@ def test_caps_of_a_day_leave_later_lessons_out_but_count_what_is_known(desk: Des
     assert [outcome.reason for outcome in decided] == ["ok", "daily_cap", "ok", "daily_cap", "ok"]
     assert decided[-1].decision == "rederived"
     assert len(desk.rows()) == 2
+
+
+def test_a_service_that_finds_everything_safe_does_not_let_a_secret_in(desk: Desk) -> None:
+    lesson = LESSON | {"action_template": "Name the hours and use AKIAIOSFODNN7EXAMPLE."}
+    desk.models.script(*[content(json.dumps(lesson))] * 2)
+
+    with cato_server() as service:
+        service.always = Reply(body=SAFE)
+        librarian = replace(desk.librarian(), cato=HttpCato(service.url))
+        outcome = desk.review(desk.session(), "approved", librarian=librarian)
+
+    assert (outcome.decision, outcome.reason) == ("refused", "secret:aws")
+    assert [body["content_type"] for _, body in service.requests] == ["session", "heuristic"]
+    assert desk.rows() == []
 
 
 def test_an_unreachable_cato_keeps_everything_out(desk: Desk) -> None:

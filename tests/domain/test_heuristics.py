@@ -1,7 +1,6 @@
 import json
 import traceback
 import uuid
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,7 +16,7 @@ from radiant_dagster.domain.extraction import (
 )
 from radiant_dagster.domain.heuristics import content_sha256
 from radiant_dagster.domain.phi import TYPES
-from radiant_dagster.domain.posterior import expires_at, reward, similarity_of_texts
+from radiant_dagster.domain.posterior import reward, similarity_of_texts
 from radiant_dagster.domain.selection import (
     BLOCK_TOKENS,
     MAX_AVOID,
@@ -316,16 +315,6 @@ def test_trivially_equal_heuristics_have_one_hash() -> None:
     assert one == content_sha256("a question about cold ", "say how long it HOLDS")
     assert one == content_sha256("a question about \uff43old", "say how long it holds")
     assert one != content_sha256("a question about cold say", "how long it holds")
-
-
-@given(st.floats(0, 1))
-def test_a_heuristic_lapses_after_a_third_to_twice_ninety_days(confidence: float) -> None:
-    now = datetime(2026, 1, 1, tzinfo=UTC)
-
-    lapses = expires_at(now, confidence)
-
-    assert timedelta(days=29) <= lapses - now <= timedelta(days=180)
-    assert expires_at(now, 0.5) - now == timedelta(days=90)
 
 
 @given(st.text(max_size=200), st.none() | st.text(max_size=200))

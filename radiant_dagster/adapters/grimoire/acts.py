@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import assert_never
 from uuid import UUID
 
-from radiant_dagster.adapters.grimoire import curation, links, texts
+from radiant_dagster.adapters.grimoire import curation, links, texts, versions
 from radiant_dagster.adapters.grimoire.reading import get_heuristic
 from radiant_dagster.adapters.postgres import Cursor, Database
 from radiant_dagster.domain.curation import (
@@ -64,7 +64,7 @@ def prepare(
         case Rollback():
             with database.tenant_transaction(tenant_id) as cursor:
                 get_heuristic(cursor, tenant_id, heuristic_id)
-                old = texts.old_text(cursor, tenant_id, heuristic_id, act.to_version)
+                old = versions.old_text(cursor, tenant_id, heuristic_id, act.to_version)
             text = checks.prepare(*old)
         case _:
             return Ready(act)

@@ -75,9 +75,8 @@ CREDIT = """
         last_used_at = case when g.own then clock_timestamp() else h.last_used_at end,
         last_credited_at = case when g.weight > 0 then clock_timestamp()
                                 else h.last_credited_at end,
-        expires_at = case when g.weight > 0 then clock_timestamp() + interval '90 days' * least(2.0,
-                              greatest(0.33, 2 * (h.alpha + g.weight * %(reward)s)
-                                                / (h.alpha + h.beta + g.weight)))
+        expires_at = case when g.weight > 0 then radiant.kept_until(clock_timestamp(),
+                              (h.alpha + g.weight * %(reward)s) / (h.alpha + h.beta + g.weight))
                           else h.expires_at end,
         updated_at = clock_timestamp()
     from gained g

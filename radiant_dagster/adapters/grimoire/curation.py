@@ -129,8 +129,15 @@ def promote(
     require_second_person(
         heuristic_id, domain=row["domain"], source_user=row["source_user"], actor=actor
     )
-    cursor.execute(PROMOTE, (actor, text_hash(row), tenant_id, heuristic_id))
-    note(cursor, tenant_id, row, "promoted", actor=actor)
+    let_through(cursor, tenant_id, row, actor=actor)
+
+
+def let_through(
+    cursor: Cursor, tenant_id: UUID, row: Mapping[str, Any], *, actor: str, **facts: object
+) -> None:
+    """Let agents use the text of a locked candidate, and write it into the audit."""
+    cursor.execute(PROMOTE, (actor, text_hash(row), tenant_id, row["id"]))
+    note(cursor, tenant_id, row, "promoted", actor=actor, **facts)
 
 
 def retire(

@@ -8,7 +8,7 @@ Whatever moves, the candidate is asked whether it may be used from now on.
 from typing import Any
 from uuid import UUID
 
-from radiant_dagster.adapters import audit
+from radiant_dagster.adapters.grimoire import curation
 from radiant_dagster.adapters.postgres import Cursor
 from radiant_dagster.domain.learning import VOUCHES_AT, may_promote
 
@@ -41,7 +41,8 @@ JUDGE = """
     returning heuristic_id
 """
 CANDIDATE = """
-    select h.domain, h.alpha, h.beta, p.auto_promote
+    select h.id, h.domain, h.polarity, h.version, h.trigger_pattern, h.action_template, h.alpha,
+           h.beta, p.auto_promote
     from radiant.knowledge_heuristics h
     join radiant.domain_policy p on p.tenant_id = h.tenant_id and p.name = h.domain
     where h.tenant_id = %s and h.id = %s and h.state = 'quarantined'
@@ -63,15 +64,6 @@ CONFLICTS = """
     select count(*) as open from radiant.heuristic_link
     where tenant_id = %(tenant)s and kind = 'conflict' and state = 'open'
       and (a = %(id)s or b = %(id)s)
-"""
-ACTIVATE = """
-    update radiant.knowledge_heuristics
-    set state = 'active', approved_by = %s, approved_at = clock_timestamp(),
-        approved_sha256 = sha256(convert_to(
-            polarity || chr(31) || trigger_pattern || chr(31) || action_template, 'UTF8')),
-        updated_at = clock_timestamp()
-    where tenant_id = %s and id = %s
-    returning encode(approved_sha256, 'hex') as sha256
 """
 
 
@@ -153,20 +145,14 @@ def promote_if_proven(cursor: Cursor, tenant_id: UUID, heuristic_id: UUID) -> bo
         beta=row["beta"],
     ):
         return False
-    cursor.execute(ACTIVATE, (EVIDENCE_ACTOR, tenant_id, heuristic_id))
-    active: dict[str, Any] = cursor.fetchone() or {}
-    audit.record(
+    curation.let_through(
         cursor,
         tenant_id,
+        row,
         actor=EVIDENCE_ACTOR,
-        action="heuristic.promoted",
-        heuristic_id=heuristic_id,
-        detail={
-            "sha256": active["sha256"],
-            "sessions": vouchers["sessions"],
-            "users": vouchers["users"],
-            "alpha": round(row["alpha"], 4),
-            "beta": round(row["beta"], 4),
-        },
+        sessions=vouchers["sessions"],
+        users=vouchers["users"],
+        alpha=round(row["alpha"], 4),
+        beta=round(row["beta"], 4),
     )
     return True

@@ -46,8 +46,8 @@ DIFFERING = """
 SET_POSTERIOR = """
     update radiant.knowledge_heuristics
     set alpha = %(alpha)s, beta = %(beta)s,
-        expires_at = greatest(last_credited_at, created_at) + interval '90 days' * least(2.0,
-            greatest(0.33, 2 * %(alpha)s::float8 / (%(alpha)s::float8 + %(beta)s::float8)))
+        expires_at = radiant.kept_until(greatest(last_credited_at, created_at),
+            %(alpha)s::float8 / (%(alpha)s::float8 + %(beta)s::float8))
     where tenant_id = %(tenant)s and id = %(id)s
 """
 

@@ -14,12 +14,12 @@ from uuid import UUID
 from radiant_dagster.adapters import audit
 from radiant_dagster.adapters.grimoire import merging
 from radiant_dagster.adapters.grimoire.search import halfvec
+from radiant_dagster.adapters.grimoire.versions import add_version
 from radiant_dagster.adapters.postgres import Cursor
 from radiant_dagster.domain.dedup import NEIGHBOURS, Bands, Link, Neighbour, place
 from radiant_dagster.domain.extraction import ExtractedHeuristic
 from radiant_dagster.domain.heuristics import content_sha256, exact_sha256
 from radiant_dagster.domain.learning import LearningCaps
-from radiant_dagster.domain.posterior import expires_at
 from radiant_dagster.errors import ConfigurationError
 
 LOCK = "select pg_advisory_xact_lock(hashtextextended(%s, 0))"
@@ -63,14 +63,8 @@ INSERT_HEURISTIC = """
         prompt_sha256, schema_version, parents)
     values (%(tenant)s, %(id)s, %(domain)s, %(polarity)s, %(trigger)s, %(action)s,
         %(embedding)s::halfvec, %(model)s, %(sha256)s, %(session)s, %(user)s, %(outcome)s,
-        %(extraction_model)s, %(created_by)s, %(expires_at)s, %(source_decision)s,
-        %(prompt_sha256)s, %(schema_version)s, %(parents)s::uuid[])
-"""
-INSERT_VERSION = """
-    insert into radiant.heuristic_version (tenant_id, heuristic_id, version, trigger_pattern,
-        action_template, editor, reason, content_sha256)
-    select tenant_id, id, version, trigger_pattern, action_template, %s, %s, %s
-    from radiant.knowledge_heuristics where tenant_id = %s and id = %s
+        %(extraction_model)s, %(created_by)s, radiant.kept_until(%(now)s, 0.5),
+        %(source_decision)s, %(prompt_sha256)s, %(schema_version)s, %(parents)s::uuid[])
 """
 INSERT_LINK = """
     insert into radiant.heuristic_link (tenant_id, a, b, kind, similarity)
@@ -254,7 +248,7 @@ def _insert(cursor: Cursor, tenant_id: UUID, new: NewHeuristic, sha256: bytes) -
             "outcome": new.outcome,
             "extraction_model": new.extraction_model,
             "created_by": new.created_by,
-            "expires_at": expires_at(new.now, 0.5),
+            "now": new.now,
             "source_decision": new.source_decision,
             "prompt_sha256": new.prompt_sha256,
             "schema_version": new.schema_version,
@@ -263,7 +257,7 @@ def _insert(cursor: Cursor, tenant_id: UUID, new: NewHeuristic, sha256: bytes) -
     )
     editor = f"system:{new.created_by}"
     exact = exact_sha256(extracted.polarity, trigger, action)
-    cursor.execute(INSERT_VERSION, (editor, "", exact, tenant_id, new.id))
+    add_version(cursor, tenant_id, new.id, editor=editor, sha256=exact)
     audit.record(
         cursor,
         tenant_id,

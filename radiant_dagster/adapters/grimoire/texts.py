@@ -15,6 +15,7 @@ from radiant_dagster.adapters.detectors import build_detector
 from radiant_dagster.adapters.embeddings import EmbeddingModel, build_embeddings
 from radiant_dagster.adapters.grimoire.curation import lock, note, require_possible, text_hash
 from radiant_dagster.adapters.grimoire.search import floor_of, halfvec
+from radiant_dagster.adapters.grimoire.versions import add_version
 from radiant_dagster.adapters.postgres import Cursor
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.domain.curation import (
@@ -33,10 +34,6 @@ SAME_TEXT = """
     where tenant_id = %s and domain = %s and polarity = %s and content_sha256 = %s
       and state in ('quarantined', 'active') and id <> %s
 """
-OLD_TEXT = """
-    select trigger_pattern, action_template from radiant.heuristic_version
-    where tenant_id = %s and heuristic_id = %s and version = %s
-"""
 SET_TEXT = """
     update radiant.knowledge_heuristics
     set trigger_pattern = %(trigger)s, action_template = %(action)s,
@@ -46,11 +43,6 @@ SET_TEXT = """
         approved_by = case when state = 'active' then %(actor)s else approved_by end,
         approved_at = case when state = 'active' then clock_timestamp() else approved_at end
     where tenant_id = %(tenant)s and id = %(id)s
-"""
-ADD_VERSION = """
-    insert into radiant.heuristic_version (tenant_id, heuristic_id, version, trigger_pattern,
-        action_template, editor, reason, restores, content_sha256)
-    values (%s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
 UNAVAILABLE = "cato_unavailable:"
 
@@ -140,21 +132,6 @@ class Checks:
         return Prepared(trigger, action, vector, self.embeddings.model_id)
 
 
-def old_text(cursor: Cursor, tenant_id: UUID, heuristic_id: UUID, version: int) -> tuple[str, str]:
-    """Return the trigger and action of a version.
-
-    Raises:
-        InvalidInput: There is none of that number.
-    """
-    cursor.execute(OLD_TEXT, (tenant_id, heuristic_id, version))
-    row = cursor.fetchone()
-    if row is None:
-        raise InvalidInput(
-            "to_version", f"{heuristic_id} has no version {version}", "Choose one of its history."
-        )
-    return row["trigger_pattern"], row["action_template"]
-
-
 def change_text(
     cursor: Cursor,
     tenant_id: UUID,
@@ -212,20 +189,10 @@ def change_text(
         cursor.execute(SET_TEXT, values)
     except psycopg2.errors.UniqueViolation:  # learned between the look above and now
         raise _same_text("are another heuristic's") from None
-    cursor.execute(
-        ADD_VERSION,
-        (
-            tenant_id,
-            heuristic_id,
-            after["version"],
-            text.trigger_pattern,
-            text.action_template,
-            actor,
-            reason,
-            restores,
-            exact,
-        ),
-    )
+    add_version(
+        cursor, tenant_id, heuristic_id,
+        editor=actor, sha256=exact, reason=reason, restores=restores,
+    )  # fmt: skip
     facts = {"before": text_hash(row).hex()} | ({"restores": restores} if restores else {})
     note(
         cursor, tenant_id, after, "edited" if restores is None else "rolled_back",
