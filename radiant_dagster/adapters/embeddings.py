@@ -12,7 +12,7 @@ import json
 import math
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -177,9 +177,6 @@ class MiniLmEmbeddings:
                         MINILM_ID, f"package {error.name} is missing"
                     ) from None
             return cls._loaded[pid]
-
-
-Send = Callable[[list[str]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,6 @@ from radiant_dagster.errors import (
 )
 
 Verdict = Literal["approved", "rejected", "modified"]
-ApprovalState = Literal["pending", "approved", "rejected", "modified", "expired", "cancelled"]
 Action = Literal["approve", "reject", "modify"]
 ReviewStage = Literal["draft", "answers"]
 ACTION: Mapping[Verdict, Action] = {

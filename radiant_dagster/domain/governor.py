@@ -20,7 +20,6 @@ from typing import Literal
 from radiant_dagster.domain.extraction import LIBRARIAN_RULES
 from radiant_dagster.domain.output_schema import MAX_PATH_CHARACTERS, REPAIR_RULES
 from radiant_dagster.domain.price_list import CHECKED_IN, PriceTable
-from radiant_dagster.domain.prices import ModelPrice
 from radiant_dagster.domain.selection import BLOCK_TOKENS
 from radiant_dagster.domain.sessions import MAX_USER_ID_CHARACTERS
 from radiant_dagster.domain.swarm import (
@@ -99,15 +98,6 @@ TRIGGER_CHARACTERS = 300  # longest trigger pattern of a heuristic
 def agent_call(agent_id: str) -> str:
     """Return the ledger's name of an agent's calls."""
     return f"agent:{agent_id}"
-
-
-def price_of(model: str, prices: PriceTable = CHECKED_IN) -> ModelPrice:
-    """Return the price of a model, see `PriceTable.price_of`.
-
-    Raises:
-        InvalidInput: The model is not in the table; unknown is never free.
-    """
-    return prices.price_of(model)
 
 
 def known_models() -> frozenset[str]:

@@ -12,7 +12,6 @@ import unicodedata
 from typing import Literal
 
 Polarity = Literal["do", "avoid"]
-HeuristicState = Literal["quarantined", "active", "retired", "expired", "merged", "revoked"]
 
 
 def content_sha256(trigger_pattern: str, action_template: str) -> bytes:

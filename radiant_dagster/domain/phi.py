@@ -367,16 +367,6 @@ def _replace(
     return "".join(pieces) + text[position:], tuple(out)
 
 
-def rehydrate(text: str, mapping: Mapping[str, str]) -> str:
-    """Put originals back where their placeholders stand.
-
-    Args:
-        text: Text with placeholders, possibly edited by a person.
-        mapping: A bundle's mapping; a placeholder that is not in it stays.
-    """
-    return PLACEHOLDER.sub(lambda match: mapping.get(match[0], match[0]), text)
-
-
 def has_identifiers(text: str, detector: Detector) -> tuple[str, ...]:
     """Return the types of identifiers left in a text, sorted; empty where it is clean."""
     return tuple(sorted({span.type for span in detector.detect(text)}))

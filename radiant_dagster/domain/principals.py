@@ -92,10 +92,6 @@ class Principal:
         """Tell whether one of its roles gives a permission."""
         return not self.roles.isdisjoint(PERMISSIONS[permission])
 
-    def qualified_for(self, domain: str) -> bool:
-        """Tell whether it may decide questions of a domain."""
-        return self.domains is None or domain in self.domains
-
 
 def validate_principal(
     *,

@@ -12,7 +12,6 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -223,32 +222,6 @@ def status_line(session: Mapping[str, Any], agents: Sequence[Mapping[str, Any]])
         missing = sorted(session["missing_agents"].items())
         text += f"; missing: {', '.join(f'{name} ({code})' for name, code in missing)}"
     return f"{text.capitalize()}."
-
-
-@dataclass(frozen=True, slots=True)
-class HumanDecision:
-    """What a reviewer, or the deadline, decided. Fields of the source design."""
-
-    resolution: Literal["approved", "rejected", "modified", "expired"]
-    guidance: str
-    resolved_by: str
-    resolved_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class WorkflowResult:
-    """What a caller gets back. Fields of the source design; swarm_id is the session id.
-
-    ``synthesis`` and ``final_response`` are None unless the session completed: a rejected,
-    expired or blocked draft is never handed out.
-    """
-
-    swarm_id: UUID
-    status: SessionStatus
-    agent_results: tuple[Mapping[str, Any], ...]
-    synthesis: str | None = None
-    human_decision: HumanDecision | None = None
-    final_response: str | None = None
 
 
 def approval_reasons(

@@ -172,7 +172,7 @@ class Endpoint:
 
 
 class GuardedRoute(Route):
-    """The route of an `Endpoint`; nothing else may be a route, see `undeclared`."""
+    """The route of an `Endpoint`; nothing else but `PublicFiles` may be a route."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.declared = endpoint

@@ -43,12 +43,3 @@ class PublicFiles(Mount):
 def build_routes(endpoints: Sequence[Endpoint] = ENDPOINTS) -> list[BaseRoute]:
     """Return the routes of endpoints, and the static files."""
     return [*(GuardedRoute(endpoint) for endpoint in endpoints), PublicFiles()]
-
-
-def undeclared(routes: Sequence[BaseRoute]) -> list[str]:
-    """Return the routes that do not say who may use them; there must be none."""
-    return [
-        getattr(route, "path", repr(route))
-        for route in routes
-        if not isinstance(route, (GuardedRoute, PublicFiles))
-    ]

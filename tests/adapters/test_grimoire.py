@@ -56,14 +56,14 @@ def test_eight_librarians_with_one_text_leave_one_row(
 ) -> None:
     pool = Database(database_url, pool_size=8)
     start = threading.Barrier(8)
-    stored: list[tuple[uuid.UUID, bool]] = []
+    stored: list[store.Kept] = []
 
     def learn(number: int) -> None:
         with pool.tenant_transaction(tenant) as cursor:
             start.wait()  # connected already, so that they really meet
             spaces = " " * number  # differs in nothing that counts
             text = f"A  question {spaces}about COLD storage"
-            stored.append(store.keep(cursor, tenant, new(number, trigger=text)))
+            stored.append(store.keep_learned(cursor, tenant, new(number, trigger=text)))
 
     threads = [threading.Thread(target=learn, args=(number,)) for number in range(8)]
     for thread in threads:
@@ -75,8 +75,8 @@ def test_eight_librarians_with_one_text_leave_one_row(
     owner.execute("select id, state from radiant.knowledge_heuristics")
     (row,) = owner.fetchall()
     assert row["state"] == "quarantined"
-    assert {heuristic_id for heuristic_id, _ in stored} == {row["id"]}
-    assert sorted(is_new for _, is_new in stored) == [False] * 7 + [True]
+    assert {kept.heuristic_id for kept in stored} == {row["id"]}
+    assert sorted(kept.kept_as for kept in stored) == ["rederived"] * 7 + ["stored"]
 
 
 def test_the_same_text_is_another_heuristic_for_another_polarity_or_tenant(
@@ -84,25 +84,25 @@ def test_the_same_text_is_another_heuristic_for_another_polarity_or_tenant(
 ) -> None:
     tenants.create_tenant(database, OTHER, "other", "Other")
     with database.tenant_transaction(tenant) as cursor:
-        first = store.keep(cursor, tenant, new())
-        avoided = store.keep(cursor, tenant, new(polarity="avoid"))
+        first = store.keep_learned(cursor, tenant, new())
+        avoided = store.keep_learned(cursor, tenant, new(polarity="avoid"))
     with database.tenant_transaction(OTHER) as cursor:
-        others = store.keep(cursor, OTHER, new())
+        others = store.keep_learned(cursor, OTHER, new())
 
-    assert first[1]
-    assert avoided[1]
-    assert others[1]
-    assert len({first[0], avoided[0], others[0]}) == 3
+    kept = (first, avoided, others)
+    assert [item.kept_as for item in kept] == ["stored"] * 3
+    assert len({item.heuristic_id for item in kept}) == 3
 
 
 def test_a_retired_text_may_be_learned_again(database: Database, tenant: uuid.UUID) -> None:
     with database.tenant_transaction(tenant) as cursor:
-        first, _ = store.keep(cursor, tenant, new())
-        curation.retire(cursor, tenant, first, actor="curator")
-        second, is_new = store.keep(cursor, tenant, new())
+        lesson = new()
+        store.keep_learned(cursor, tenant, lesson)
+        curation.retire(cursor, tenant, lesson.id, actor="curator")
+        second = store.keep_learned(cursor, tenant, new())
 
-    assert is_new
-    assert second != first
+    assert second.kept_as == "stored"
+    assert second.heuristic_id != lesson.id
 
 
 LIVE_STATES = ("quarantined", "active")

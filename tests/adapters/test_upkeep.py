@@ -139,9 +139,9 @@ def test_maintenance_credit_learning_and_promotion_at_once_lose_nothing(
         for number in range(rounds):
             with pool.tenant_transaction(book.tenant) as cursor:
                 trigger = f"A question about cold storage {number % 3}"
-                kept, is_new = store.keep(cursor, book.tenant, new(number, trigger=trigger))
-                if is_new:
-                    curation.promote(cursor, book.tenant, kept, actor="lee")
+                lesson = new(number, trigger=trigger)
+                if store.keep_learned(cursor, book.tenant, lesson).kept_as == "stored":
+                    curation.promote(cursor, book.tenant, lesson.id, actor="lee")
 
     def learn() -> None:
         start.wait()
@@ -263,9 +263,10 @@ def test_figures_tell_what_was_offered_and_cited_by_week(book: Book) -> None:
             reason=reason, source_user="ann", reviewed=False,
         )  # fmt: skip
     with book.database.tenant_transaction(book.tenant) as cursor:
-        kept, _ = store.keep(cursor, book.tenant, new())
-        curation.promote(cursor, book.tenant, kept, actor="lee")
-        curation.retire(cursor, book.tenant, kept, actor="lee")
+        lesson = new()
+        store.keep_learned(cursor, book.tenant, lesson)
+        curation.promote(cursor, book.tenant, lesson.id, actor="lee")
+        curation.retire(cursor, book.tenant, lesson.id, actor="lee")
     a, b = sorted((item, insert_heuristic(book.owner, book.tenant)))
     insert(
         book.owner, "heuristic_link", tenant_id=book.tenant, a=a, b=b, kind="near_copy",

@@ -22,8 +22,8 @@ from radiant_dagster.domain.governor import (
     estimate_session,
     estimate_tokens,
     known_models,
-    price_of,
 )
+from radiant_dagster.domain.price_list import CHECKED_IN
 from radiant_dagster.domain.swarm import (
     AgentConfig,
     AgentResult,
@@ -66,7 +66,7 @@ def test_a_model_without_a_price_is_refused_with_the_field_and_the_fix() -> None
 
 @pytest.mark.parametrize("model", ["openai/gpt-4o", "azure/gpt-4o", "offline-demo/gpt-4o"])
 def test_a_provider_prefix_does_not_hide_the_price(model: str) -> None:
-    assert price_of(model) == price_of("gpt-4o")
+    assert CHECKED_IN.price_of(model) == CHECKED_IN.price_of("gpt-4o")
 
 
 def test_negative_usage_is_refused() -> None:

@@ -11,7 +11,6 @@ from radiant_dagster.domain.phi import (
     RuleDetector,
     Span,
     has_identifiers,
-    rehydrate,
     scrub_bundle,
 )
 from radiant_dagster.domain.phi_numbers import PLACEHOLDER
@@ -210,11 +209,6 @@ def test_a_literal_placeholder_is_never_filled_in() -> None:
 
     assert bundle.fields["t"] == "[PERSON_1] saw Dr. [PERSON_2], [MRN_7]"
     assert bundle.mapping == {"[PERSON_2]": "Smith"}
-    assert rehydrate(bundle.fields["t"], bundle.mapping) == text
-
-
-def test_rehydration_does_not_read_placeholders_inside_values() -> None:
-    assert rehydrate("[A_1] [URL_1]", {"[URL_1]": "[SSN_1]", "[SSN_1]": "x"}) == "[A_1] [SSN_1]"
 
 
 def test_nothing_is_left_after_scrubbing() -> None:

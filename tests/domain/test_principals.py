@@ -50,14 +50,6 @@ def test_a_principal_without_roles_may_nothing() -> None:
     assert not any(principal().may(permission) for permission in PERMISSIONS)
 
 
-def test_a_reviewer_is_qualified_for_the_domains_named_or_for_all() -> None:
-    narrow, wide = principal("reviewer", domains=frozenset({"legal"})), principal("reviewer")
-
-    assert narrow.qualified_for("legal")
-    assert not narrow.qualified_for("medical")
-    assert wide.qualified_for("medical")
-
-
 @pytest.mark.parametrize(
     ("field", "changes"),
     [

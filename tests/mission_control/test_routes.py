@@ -3,14 +3,15 @@
 import json
 import re
 import uuid
+from collections.abc import Sequence
 
 import pytest
 from starlette.responses import Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 
 from radiant_dagster.domain.principals import PERMISSIONS, ROLES, Role
-from radiant_dagster.mission_control.guard import Endpoint
-from radiant_dagster.mission_control.routes import ENDPOINTS, build_routes, undeclared
+from radiant_dagster.mission_control.guard import Endpoint, GuardedRoute
+from radiant_dagster.mission_control.routes import ENDPOINTS, PublicFiles, build_routes
 from tests.mission_control.conftest import People, Site, bearer
 
 PARAMETER = re.compile(r"\{[a-z_]+(?::([a-z]+))?\}")
@@ -33,6 +34,15 @@ def allowed(endpoint: Endpoint, role: Role) -> bool:
 
 def named(endpoint: Endpoint) -> str:
     return f"{endpoint.method} {endpoint.path}"
+
+
+def undeclared(routes: Sequence[BaseRoute]) -> list[str]:
+    """Return the routes that do not say who may use them; there must be none."""
+    return [
+        getattr(route, "path", repr(route))
+        for route in routes
+        if not isinstance(route, (GuardedRoute, PublicFiles))
+    ]
 
 
 def test_every_route_declares_who_may_use_it() -> None:

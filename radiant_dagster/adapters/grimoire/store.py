@@ -136,16 +136,6 @@ def lock_domain(cursor: Cursor, tenant_id: UUID, domain: str) -> None:
     cursor.execute(LOCK, (f"{tenant_id}:{domain}",))
 
 
-def keep(cursor: Cursor, tenant_id: UUID, new: NewHeuristic) -> tuple[UUID, bool]:
-    """Store a heuristic as quarantined, unless the same text is there already.
-
-    Returns:
-        The id of the row that holds its text, and True where it is new.
-    """
-    kept = keep_learned(cursor, tenant_id, new)
-    return kept.heuristic_id or new.id, kept.kept_as != "rederived"
-
-
 def keep_learned(
     cursor: Cursor,
     tenant_id: UUID,
