@@ -205,6 +205,10 @@ class RadiantClient:
         """Give a claim back."""
         return self._send("DELETE", f"/approvals/{approval_id}/claim", reviews.Claimed)
 
+    def retry(self, approval_id: UUID) -> reviews.RetriedApproval:
+        """Have a decision carried out again whose runs failed or were lost too often."""
+        return self._send("POST", f"/approvals/{approval_id}/retry", reviews.RetriedApproval)
+
     def reveal(self, approval_id: UUID, reason: str) -> reviews.Originals:
         """Return the unscrubbed texts; it is written down who saw them and why."""
         path = f"/approvals/{approval_id}/reveal"

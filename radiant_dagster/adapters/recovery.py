@@ -30,12 +30,7 @@ GIVE_BACK = """
       and (claimed_run_id = %(run)s or (claimed_run_id is null and attempt = %(attempt)s))
     returning tenant_id, session_id, attempt, failures, losses
 """
-REVIVE = """
-    update radiant.approval_decision
-    set failures = 0, losses = 0, requested_at = null, attempt = attempt + 1
-    where tenant_id = %s and approval_id = %s and done_at is null and claimed_run_id is null
-    returning session_id
-"""
+REVIVE = "select session_id from radiant.revive_decision(%s)"
 CLAIMANT = """
     select claimed_run_id from radiant.approval_decision where tenant_id = %s and approval_id = %s
 """
@@ -188,8 +183,8 @@ def revive(database: Database, tenant_id: UUID, approval_id: UUID, *, actor: str
         DecisionAlreadyClaimed: A run has it, or it is carried out.
         ApprovalNotFound: There is no decision.
     """
-    with database.system_transaction("radiant_dispatch") as cursor:
-        cursor.execute(REVIVE, (tenant_id, approval_id))
+    with database.tenant_transaction(tenant_id, role="radiant_review") as cursor:
+        cursor.execute(REVIVE, (approval_id,))
         row = cursor.fetchone()
         if row is None:
             cursor.execute(CLAIMANT, (tenant_id, approval_id))

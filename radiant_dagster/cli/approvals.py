@@ -14,7 +14,6 @@ from radiant_dagster.adapters.continuation import launch_soon
 from radiant_dagster.cli.common import (
     Either,
     as_option,
-    connect,
     connect_either,
     duration,
     emit_json,
@@ -425,10 +424,12 @@ def retry(approval_id: str, actor: str | None, tenant: str | None, as_json: bool
     Mend the cause first; `radiant sessions show` links its runs. What was decided stays as it is.
     """
     who = login_name(actor)
-    with connect(tenant) as client:
-        # Workers' login, which leases decisions, is no reviewer's.
-        wanted = resolve_id(client, "approval_request", approval_id)
-        session_id = recovery.revive(client.database, client.tenant_id, wanted, actor=who)
+    with connect_either(tenant, reviewer=True) as client:
+        wanted = find(client, approval_id)
+        if isinstance(client, Remote):
+            session_id = client.api.retry(wanted).session_id
+        else:
+            session_id = recovery.revive(client.database, client.tenant_id, wanted, actor=who)
     if as_json:
         emit_json({"approval_id": wanted, "session_id": session_id})
     else:

@@ -12,7 +12,7 @@ from uuid import UUID
 import anyio
 from starlette.responses import Response
 
-from radiant_dagster.adapters import approvals, audit, claims, continuation, inbox
+from radiant_dagster.adapters import approvals, audit, claims, continuation, inbox, recovery
 from radiant_dagster.adapters.idempotency import Reply
 from radiant_dagster.adapters.paging import Place
 from radiant_dagster.adapters.reveal import reveal as reveal_originals
@@ -206,6 +206,16 @@ def cancel(call: Call) -> Response:
     return answer(wire.CancelledApproval(approval_id=wanted, session_id=ended))
 
 
+def retry(call: Call) -> Response:
+    """Have a decision carried out again whose runs failed or were lost too often."""
+    wanted = approval_id(call)
+    revived = recovery.revive(
+        call.services.database, call.tenant_id, wanted, actor=call.principal.name
+    )
+    _carry_out(call, wanted)
+    return answer(wire.RetriedApproval(approval_id=wanted, session_id=revived))
+
+
 async def reassign(call: Call) -> Response:
     """Say who may decide; answers with the request as it is now."""
     now = await call.services.in_thread(lambda: _reassigned(call))
@@ -317,6 +327,11 @@ OPERATIONS = (
         "POST", f"{ONE}/cancel", "approvals.admin", cancel, TAG,
         "Cancel a waiting request together with its session.",
         {200: wire.CancelledApproval}, problems=(404, 409),
+    ),
+    Operation(
+        "POST", f"{ONE}/retry", "approvals.admin", retry, TAG,
+        "Have a decision carried out again whose runs failed or were lost too often.",
+        {200: wire.RetriedApproval}, problems=(404, 409),
     ),
     Operation(
         "POST", f"{ONE}/reassign", "approvals.admin", reassign, TAG,

@@ -200,6 +200,13 @@ class CancelledApproval(Answer):
     session_id: UUID
 
 
+class RetriedApproval(Answer):
+    """A request whose decision is carried out again."""
+
+    approval_id: UUID
+    session_id: UUID
+
+
 class Reassign(Request):
     """Who may decide from now on."""
 

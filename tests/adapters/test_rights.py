@@ -67,6 +67,7 @@ ledger_reserve   x    -       -       -    -         -            -     -
 ledger_settle    x    -       -       -    -         -            -     -
 lease_decision   -    x       -       -    -         -            -     -
 return_decision  -    x       -       -    -         -            -     -
+revive_decision  -    x       -       -    -         -            -     -
 """
 VERBS = ("select", "insert", "update", "delete")
 # Their policies show them the rows of one tenant; the other roles work over all of them.

@@ -243,6 +243,7 @@ def test_another_tenants_request_is_as_unknown_as_any(desk: Desk) -> None:
         ("POST", "/decision", APPROVE),
         ("POST", "/reveal", {"reason": "Why not."}),
         ("POST", "/cancel", None),
+        ("POST", "/retry", None),
         ("POST", "/reassign", {"assignees": []}),
         ("GET", "/audit", None),
     ]
@@ -358,6 +359,29 @@ def test_an_admin_reassigns_and_cancels(desk: Desk) -> None:
     assert ended.status == 200
     assert body(desk.get(admin, path))["state"] == "cancelled"
     assert body(desk.get(admin, "/audit/verify"))["holds"] is True
+
+
+def test_an_admin_has_a_decision_carried_out_again_that_used_its_runs_up(
+    desk: Desk, owner_url: str
+) -> None:
+    approval, admin = desk.ask(), desk.key("root", "admin")
+    retry = f"/api/v1/approvals/{approval}/retry"
+    undecided = desk.site("POST", retry, admin)
+    desk.decide(desk.key("dr-lee", "reviewer"), approval)
+    launched = until(lambda: list(desk.dagster.launched), bool)
+    run_sql(owner_url, "update radiant.approval_decision set failures = 3")
+
+    again = desk.site("POST", retry, admin)
+    twice = until(lambda: list(desk.dagster.launched), lambda found: len(found) == 2)
+    run_sql(owner_url, "update radiant.approval_decision set done_at = clock_timestamp()")
+    done = desk.site("POST", retry, admin)
+
+    assert refused(undecided) == (404, "approval_not_found")
+    assert (again.status, body(again)["approval_id"]) == (200, str(approval))
+    assert twice == launched * 2
+    assert refused(done) == (409, "decision_already_claimed")
+    entries = body(desk.get(admin, f"/approvals/{approval}/audit"))["entries"]
+    assert [e["actor"] for e in entries if e["action"] == "approval.retried"] == ["root"]
 
 
 def test_events_of_approvals_go_on_where_they_were_lost(desk: Desk) -> None:

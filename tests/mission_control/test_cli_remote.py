@@ -14,8 +14,8 @@ import dagster as dg
 import pytest
 
 from radiant_dagster.adapters.postgres import Database
-from tests.adapters.rows import insert_heuristic
-from tests.conftest import World
+from tests.adapters.rows import insert_approval, insert_heuristic
+from tests.conftest import World, run_sql
 from tests.mission_control.conftest import People, Serve, Site
 from tests.mission_control.test_api_sessions import execute
 from tests.services.dagster_server import DagsterServer
@@ -96,6 +96,24 @@ def test_an_answer_is_judged_listed_and_asked_again(terminal: Terminal, people: 
     assert given["outcome"] is True
     assert again["session"]["rerun_of"] == first
     assert [row["id"] for row in listed] == [again["session"]["id"], first]
+
+
+def test_an_admin_has_a_decision_carried_out_again_without_a_database(
+    terminal: Terminal, people: People, database: Database, tenant: uuid.UUID, owner_url: str
+) -> None:
+    with database.tenant_transaction(tenant) as cursor:
+        approval = insert_approval(cursor, tenant)
+    run_sql(
+        owner_url,
+        "insert into radiant.approval_decision (approval_id, tenant_id, session_id, verdict,"
+        " decided_by, decided_at, failures) select id, tenant_id, session_id, 'approved', '{dr-lee}',"
+        " clock_timestamp(), 3 from radiant.approval_request",
+    )
+
+    admin = people.key_for("root", "admin")
+    retried = terminal.json(admin, "approvals", "retry", str(approval)[:8])
+
+    assert retried["approval_id"] == str(approval)
 
 
 def test_refusals_of_the_server_keep_their_returncodes(terminal: Terminal, people: People) -> None:
