@@ -342,7 +342,7 @@ class QuorumNotReached(PermanentError):
 
     def __init__(self, session_id: UUID, succeeded: int, quorum: int, reasons: str) -> None:
         super().__init__(
-            f"Session {session_id}: {succeeded} agents answered, {quorum} are needed "
+            f"Session {session_id}: answers of agents: {succeeded}, needed: {quorum} "
             f"({reasons}). Mend the cause and re-execute all steps of the run: stored answers are "
             "not bought again."
         )
@@ -402,8 +402,8 @@ class TenantBusy(StateError):
 
     def __init__(self, sessions: int, runs: int) -> None:
         super().__init__(
-            f"{sessions} sessions and {runs} runs of this tenant have not ended. Let them end, or "
-            "cancel them with --force."
+            f"This tenant has work that has not ended (sessions: {sessions}, runs: {runs}). Let it "
+            "end, or cancel it with --force."
         )
 
 

@@ -43,6 +43,7 @@ from radiant_dagster.cli.common import (
 from radiant_dagster.cli.erase import erase
 from radiant_dagster.cli.main import EXIT_FAILED
 from radiant_dagster.domain.swarm import validate_agents
+from radiant_dagster.domain.wording import counted
 from radiant_dagster.errors import InvalidInput
 
 PANEL_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
@@ -200,7 +201,7 @@ def import_panel(name: str, file: str, description: str, tenant: str | None, as_
     if as_json:
         emit_json({"name": name, "agents": len(agents)})
     else:
-        click.echo(f"Panel {name} has {len(agents)} agents.")
+        click.echo(f"Panel {name} has {counted(len(agents), 'agent')}.")
 
 
 @click.group(

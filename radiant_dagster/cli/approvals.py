@@ -36,6 +36,7 @@ from radiant_dagster.cli.remote import Remote
 from radiant_dagster.cli.render import OFFLINE_LABEL, STYLES, draft_lines, reason_text, section
 from radiant_dagster.domain.approvals import Verdict, Vote, validate_vote
 from radiant_dagster.domain.ladder import describe
+from radiant_dagster.domain.wording import counted
 from radiant_dagster.errors import InvalidInput
 
 LAUNCH_SECONDS = 5.0  # to wait, after the decision was reported, for the continuation's launch
@@ -208,7 +209,7 @@ def _countdown(row: Mapping[str, Any]) -> str:
 def _render_swarm(console: Console, review: Mapping[str, Any]) -> None:
     agents = review["agents"]
     answered = sum(agent["status"] == "success" for agent in agents)
-    text = f"{answered} of {len(agents)} agents answered ({review['swarm_status']})"
+    text = f"{answered} of {counted(len(agents), 'agent')} answered ({review['swarm_status']})"
     if review["missing_agents"]:
         missing = review["missing_agents"].items()
         text += "; missing: " + ", ".join(f"{name} ({code})" for name, code in missing)

@@ -16,6 +16,7 @@ from radiant_dagster.cli.common import (
     tenant_option,
 )
 from radiant_dagster.cli.main import EXIT_FAILED
+from radiant_dagster.domain.wording import counted
 from radiant_dagster.errors import InvalidInput
 
 PROBLEMS = {
@@ -95,10 +96,12 @@ def verify(head: str | None, tenant: str | None, as_json: bool) -> None:
     if as_json:
         emit_json(result)
     elif result.problem is None:
-        click.echo(f"{result.rows} rows hold. Head: {result.head}")
+        click.echo(f"The trail of {counted(result.rows, 'row')} holds. Head: {result.head}")
     else:
         what = PROBLEMS[result.problem]
         where = "" if result.broken_id is None else f"Row {result.broken_id} "
-        click.echo(f"{where}{what}. {result.rows} rows before hold. Head: {result.head}")
+        click.echo(
+            f"{where}{what}. Before it, {counted(result.rows, 'row')} in order. Head: {result.head}"
+        )
     if not result.holds:
         raise click.exceptions.Exit(EXIT_FAILED)

@@ -27,6 +27,7 @@ from radiant_dagster.cli.common import Client, client_of, duration, make_console
 from radiant_dagster.cli.render import LinePrinter, boxed, render_result
 from radiant_dagster.cli.think import follow, load_view, submit_and_launch
 from radiant_dagster.domain.approvals import Vote
+from radiant_dagster.domain.wording import counted
 from radiant_dagster.errors import RadiantError
 from radiant_dagster.local.stack import Stack
 
@@ -75,7 +76,7 @@ def main() -> None:
     console.print(Rule("The demo is over", align="left"))
     console.print(
         plain(
-            f"{len(ended)} sessions ended as {', '.join(ended)}. It took "
+            f"{counted(len(ended), 'session')} ended as {', '.join(ended)}. It took "
             f"{duration(time.monotonic() - begun)} and would have cost {usd(spent)} with the "
             "models it names. Every answer above came from the OFFLINE DEMO MODEL: the machinery "
             "is real, the advice is not. All processes are stopped; the data is kept."

@@ -10,6 +10,7 @@ from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.adapters.vault import Vault
 from radiant_dagster.cli.common import connect_reviewer, open_database
 from radiant_dagster.cli.findings import Noted, Skipped
+from radiant_dagster.domain.wording import counted
 
 
 @contextmanager
@@ -39,11 +40,14 @@ def check_targets(settings: Settings) -> str:
     Vault.of(settings)  # their secrets are sealed under RADIANT_SECRET_KEY
     if found.disabled or found.given_up:
         raise Noted(
-            f"{found.disabled} of {found.endpoints} webhooks are disabled, {found.given_up} "
-            "deliveries of the last day never arrived. See `radiant webhooks list`, try one with "
-            "`radiant webhooks test ID`."
+            f"disabled: {found.disabled} of {counted(found.endpoints, 'webhook')}; never arrived, "
+            f"of the last day: {counted(found.given_up, 'event')}. See `radiant webhooks list`, "
+            "try one with `radiant webhooks test ID`."
         )
-    return f"{found.endpoints} webhooks, {found.routes} notification routes, all delivered"
+    return (
+        f"{counted(found.endpoints, 'webhook')}, {counted(found.routes, 'notification route')}, "
+        "all delivered"
+    )
 
 
 def check_keys(settings: Settings) -> str:

@@ -29,6 +29,7 @@ from radiant_dagster.cli.common import (
     open_database,
 )
 from radiant_dagster.cli.main import EXIT_STATE
+from radiant_dagster.domain.wording import counted
 from radiant_dagster.errors import (
     ConfigurationError,
     InvalidInput,
@@ -207,7 +208,8 @@ def _show(counts: Mapping[str, int], found: Found, *, as_json: bool) -> None:
     for table, rows in counts.items():
         click.echo(f"{table:32} {rows:>9}")
     click.echo(
-        f"{len(found.runs)} runs of Dagster. Not ended: {len(found.held.running)} sessions, "
-        f"{len(working(found.runs))} runs."
+        f"{counted(len(found.runs), 'run')} of Dagster. Not ended: "
+        f"{counted(len(found.held.running), 'session')}, "
+        f"{counted(len(working(found.runs)), 'run')}."
     )
     click.echo("Nothing was changed. Erase with --yes.")

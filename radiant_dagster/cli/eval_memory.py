@@ -30,6 +30,7 @@ from radiant_dagster.domain.selection import (
     by_marginal_relevance,
     exact_tokens,
 )
+from radiant_dagster.domain.wording import counted
 from radiant_dagster.errors import InvalidInput
 
 POOL, QUESTIONS, OUT = "_pool.jsonl", "_q.jsonl", "*_oos.jsonl"
@@ -228,7 +229,7 @@ def _band(pool: Texts, least: float) -> dict[str, Any]:
 
 
 def _print(name: str, found: dict[str, Any]) -> None:
-    click.echo(f"{name}: {found['stored']} stored, {found['questions']} questions")
+    click.echo(f"{name}: {found['stored']} stored, {counted(found['questions'], 'question')}")
     table = Table(box=None, pad_edge=False)
     for title in ("ranking", "hit@1", "hit@5", "MRR@10", "nDCG@10"):
         table.add_column(title, header_style="dim")

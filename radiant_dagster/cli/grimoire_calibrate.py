@@ -13,6 +13,7 @@ from radiant_dagster.adapters.grimoire.calibration import (
 )
 from radiant_dagster.cli.common import emit_json, example, json_option, load_settings, open_database
 from radiant_dagster.domain.calibration import LEAST_OUTCOMES, LEAST_PRECISION
+from radiant_dagster.domain.wording import counted
 from radiant_dagster.errors import InvalidInput
 
 
@@ -65,14 +66,15 @@ def calibrate(pool: Path | None, questions: Path | None, apply_: bool, as_json: 
 
 
 def _sentence(item: Calibrated) -> str:
+    seen = counted(item.n, "observation")
     if item.chosen is None:
         return (
-            f"{item.model_id}: stays at {item.before:.2f}; {item.n} observations do not tell "
+            f"{item.model_id}: stays at {item.before:.2f}; {seen} cannot tell "
             f"({LEAST_OUTCOMES} outcomes and a precision of {LEAST_PRECISION} are needed)."
         )
     chosen = item.chosen
     leaked = "" if chosen.leakage is None else f", leakage {chosen.leakage:.2f}"
     return (
-        f"{item.model_id}: {item.before:.2f} -> {chosen.floor:.2f}, from {item.n} observations: "
+        f"{item.model_id}: {item.before:.2f} -> {chosen.floor:.2f}, from {seen}: "
         f"precision {chosen.precision:.2f}, coverage {chosen.coverage:.2f}{leaked}."
     )

@@ -25,6 +25,7 @@ from radiant_dagster.cli.common import (
 )
 from radiant_dagster.cli.remote import Remote
 from radiant_dagster.domain.heuristic_files import as_line
+from radiant_dagster.domain.wording import counted
 from radiant_dagster.errors import InvalidInput
 
 MAX_FILE_BYTES = 20_000_000
@@ -110,7 +111,7 @@ def _require_no_fault(found: files.Checked) -> None:
         lines.append(f"... and {len(found.faults) - SHOWN_FAULTS} more.")
     raise InvalidInput(
         "file",
-        f"has {len(found.faults)} lines that cannot be imported; nothing was stored",
+        f"cannot be imported: {counted(len(found.faults), 'fault')}; nothing was stored",
         "Mend them:\n" + "\n".join(lines),
     )
 

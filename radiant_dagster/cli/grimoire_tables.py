@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from radiant_dagster.cli.common import moment, plain, short
+from radiant_dagster.domain.wording import counted
 
 
 def sentence(row: Mapping[str, Any]) -> str:
@@ -41,7 +42,7 @@ def print_heuristic(console: Console, row: Mapping[str, Any]) -> None:
                        f"helps more often than not: {row['probability']:.2f}"),
         ("From", f"session {row['source_execution_id'] or '-'} ({row['outcome'] or '-'}) of "
                  f"{row['source_user'] or '-'}, by {row['created_by']}"),
-        ("Used", f"offered in {usage['offered_sessions']} sessions, cited in "
+        ("Used", f"offered in {counted(usage['offered_sessions'], 'session')}, cited in "
                  f"{usage['cited_sessions']}, judged {usage['judged']}"),
         ("Promoted by", row["approved_by"] or "-"),
         ("Merged into", row["merged_into"] or "-"),

@@ -17,6 +17,7 @@ from radiant_dagster.cli.common import (
     tenant_option,
 )
 from radiant_dagster.cli.main import EXIT_STATE
+from radiant_dagster.domain.wording import counted
 
 MOST_SHOWN = 20
 
@@ -90,4 +91,4 @@ def reembed(tenant: str | None, as_json: bool) -> None:
     if as_json:
         emit_json({"model": model.model_id, "replaced": done})
     else:
-        click.echo(f"{done} heuristics have a new vector, of {model.model_id}.")
+        click.echo(f"New vectors of {model.model_id}: {counted(done, 'heuristic')}.")

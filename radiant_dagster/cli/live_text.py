@@ -11,6 +11,7 @@ from rich.text import Text
 
 from radiant_dagster.adapters.session_view import AgentProgress
 from radiant_dagster.cli.common import clean
+from radiant_dagster.domain.wording import counted
 
 DRAFT_LABEL = "draft of an agent, unchecked"
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -29,7 +30,9 @@ def draft_cell(agent: AgentProgress) -> RenderableType:
     if agent.draft_tokens is None:
         return ""
     if agent.draft is None:  # a person has to look first
-        return Text(f"{agent.draft_tokens} tokens", style="dim", no_wrap=True, overflow="ellipsis")
+        return Text(
+            counted(agent.draft_tokens, "token"), style="dim", no_wrap=True, overflow="ellipsis"
+        )
     return End(agent.draft)
 
 

@@ -16,6 +16,7 @@ from radiant_dagster.cli.common import duration, moment, plain, print_text, shor
 from radiant_dagster.cli.live_text import DRAFT_LABEL, draft_cell, spinner
 from radiant_dagster.domain.ladder import describe
 from radiant_dagster.domain.sessions import status_line as answered
+from radiant_dagster.domain.wording import counted
 
 STATUS_TEXT: Mapping[str, str] = {
     "created": "waiting for a worker to begin",
@@ -179,7 +180,7 @@ class LinePrinter:
             facts = ""
             if agent.latency_ms:
                 facts = (
-                    f", {agent.latency_ms / 1000:.1f} s, {agent.tokens} tokens, "
+                    f", {agent.latency_ms / 1000:.1f} s, {counted(agent.tokens, 'token')}, "
                     f"{usd(agent.cost_micro_usd)}"
                 )
             self._write(f"  {agent.agent_id} ({agent.role}): {state}{facts}")
@@ -298,7 +299,10 @@ def _facts(view: Mapping[str, Any], dagster: RunLinks) -> list[tuple[str, str]]:
     if session["heuristics"]:
         cited = {number for agent in view["agents"] for number in agent["cited"]}
         rows.append(
-            ("Used", f"{len(session['heuristics'])} heuristics offered, {len(cited)} cited")
+            (
+                "Used",
+                f"{counted(len(session['heuristics']), 'heuristic')} offered, {len(cited)} cited",
+            )
         )
     bound = usd(session["estimated_micro_usd"])
     rows.append(("Cost", f"{usd(session['cost_micro_usd'])} (the upper bound was {bound})"))
@@ -371,7 +375,7 @@ def render_agent(console: Console, agent: Mapping[str, Any]) -> None:
             plain(agent["status"], STYLES.get(agent["status"], "")),
             plain(
                 f"  {agent['latency_ms'] / 1000:.1f} s, "
-                f"{agent['prompt_tokens'] + agent['completion_tokens']} tokens, "
+                f"{counted(agent['prompt_tokens'] + agent['completion_tokens'], 'token')}, "
                 f"{usd(agent['cost_micro_usd'])}",
                 "dim",
             ),

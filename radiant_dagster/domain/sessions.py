@@ -16,6 +16,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from radiant_dagster.domain.swarm import AgentConfig, require_storable, validate_agents
+from radiant_dagster.domain.wording import counted
 from radiant_dagster.errors import InvalidInput
 
 SessionStatus = Literal[
@@ -217,7 +218,7 @@ def status_line(session: Mapping[str, Any], agents: Sequence[Mapping[str, Any]])
     """
     answered = sum(agent["status"] == "success" for agent in agents)
     text = f"{session['swarm_status'] or session['status']}: "
-    text += f"{answered} of {len(agents)} agents answered"
+    text += f"{answered} of {counted(len(agents), 'agent')} answered"
     if session["missing_agents"]:
         missing = sorted(session["missing_agents"].items())
         text += f"; missing: {', '.join(f'{name} ({code})' for name, code in missing)}"

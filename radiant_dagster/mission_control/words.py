@@ -11,6 +11,7 @@ from typing import Any
 
 from radiant_dagster.domain.phi_numbers import PLACEHOLDER
 from radiant_dagster.domain.word_diff import word_diff
+from radiant_dagster.domain.wording import counted
 
 MAX_PARTS = 20_000
 
@@ -231,6 +232,7 @@ FILTERS: Mapping[str, Any] = {
     "readable": readable,
     "at_zero": at_zero,
     "changes": word_diff,
+    "counted": counted,
     "state_word": lambda code: STATES.get(code, readable(code)),
     "heuristic_word": lambda code: HEURISTIC_STATES.get(code, readable(code)),
     "session_word": lambda code: SESSION_STATES.get(code, readable(code)),

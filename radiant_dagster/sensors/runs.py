@@ -12,6 +12,7 @@ from dagster._core.errors import DagsterRunNotFoundError
 from radiant_dagster.adapters import recovery, run_outcomes
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.domain.approvals import attempt_of, continuation_run_key
+from radiant_dagster.domain.wording import counted
 from radiant_dagster.engine.launcher import RadiantRunLauncher
 from radiant_dagster.jobs import synthesis_and_librarian
 from radiant_dagster.resources import DatabaseResource
@@ -160,7 +161,7 @@ def stuck_session_sensor(
     at_work, stuck = mark_stuck(context.instance, database.database, grace_seconds=STUCK_SECONDS)
     if stuck:
         context.log.warning("Sessions whose runs had ended without them, marked failed: %s", stuck)
-    return dg.SkipReason(f"{at_work} sessions at work, {stuck} of them were stuck.")
+    return dg.SkipReason(f"{counted(at_work, 'session')} at work; stuck: {stuck}.")
 
 
 def fail_lost_starts(instance: dg.DagsterInstance, *, grace_seconds: float) -> int:

@@ -42,7 +42,7 @@ def test_an_untouched_trail_is_said_to_hold_and_its_head_is_found_again(used: Ra
     again = used("audit", "verify", "--head", head)
 
     assert again.exit_code == 0
-    assert f"hold. Head: {head}" in again.stdout
+    assert f"holds. Head: {head}" in again.stdout
 
 
 def test_a_changed_row_is_named_with_exit_code_one(used: Radiant) -> None:

@@ -47,7 +47,7 @@ def test_without_files_and_outcomes_nothing_changes_and_one_file_alone_is_refuse
     half = radiant("grimoire", "calibrate", "--pool", "x.jsonl")
 
     assert nothing.exit_code == 0
-    assert "stays at 0.50; 0 observations do not tell" in nothing.stdout
+    assert "stays at 0.50; 0 observations cannot tell" in nothing.stdout
     assert half.exit_code == 2
     assert "questions: is missing" in half.stderr
 

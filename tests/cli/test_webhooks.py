@@ -173,8 +173,8 @@ def test_the_doctor_tells_of_webhooks_that_get_nothing(
     keyless = found()
 
     assert before[0] == "skipped"
-    assert well == ("ok", "1 webhooks, 0 notification routes, all delivered")
+    assert well == ("ok", "1 webhook, 0 notification routes, all delivered")
     assert disabled[0] == "warning"
-    assert disabled[1].startswith("1 of 1 webhooks are disabled")
+    assert disabled[1].startswith("disabled: 1 of 1 webhook;")
     assert keyless[0] == "failed"
     assert "RADIANT_SECRET_KEY" in keyless[1]

@@ -106,8 +106,8 @@ def test_an_admin_has_a_decision_carried_out_again_without_a_database(
     run_sql(
         owner_url,
         "insert into radiant.approval_decision (approval_id, tenant_id, session_id, verdict,"
-        " decided_by, decided_at, failures) select id, tenant_id, session_id, 'approved', '{dr-lee}',"
-        " clock_timestamp(), 3 from radiant.approval_request",
+        " decided_by, decided_at, failures) select id, tenant_id, session_id, 'approved',"
+        " '{dr-lee}', clock_timestamp(), 3 from radiant.approval_request",
     )
 
     admin = people.key_for("root", "admin")

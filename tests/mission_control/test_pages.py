@@ -134,6 +134,15 @@ def test_the_inbox_says_what_a_reviewer_chooses_by(desk: Desk) -> None:
     assert any(tag == "a" and found.get("href") == desk.path for tag, found in page.tags)
 
 
+def test_an_empty_inbox_shows_no_number(desk: Desk) -> None:
+    someone_approves(desk)
+
+    page = desk.get("/")
+
+    assert "Waiting for you" in page.words
+    assert "Waiting for you 0" not in " ".join(page.words.split())
+
+
 @pytest.mark.parametrize(
     ("query", "rows"),
     [

@@ -91,7 +91,7 @@ class Checks:
         if risk.verdict != "safe":
             raise InvalidInput(
                 "action_template",
-                f"or trigger_pattern is refused by the safety check ({', '.join(risk.reasons)})",
+                f"is refused by the safety check, or the trigger is ({', '.join(risk.reasons)})",
                 "Say when it applies and what to do, without commands to the agents themselves.",
             )
         return trigger, action
@@ -164,11 +164,13 @@ def change_text(
     after |= {"trigger_pattern": text.trigger_pattern, "action_template": text.action_template}
     exact = text_hash(after)
     if exact == text_hash(row):
-        raise InvalidInput("action_template", "and trigger are as before", "Change something.")
+        raise InvalidInput(
+            "action_template", "is as before, and so is the trigger", "Change one of them."
+        )
     cursor.execute(SAME_TEXT, (tenant_id, row["domain"], row["polarity"], content, heuristic_id))
     same = cursor.fetchone()
     if same is not None:
-        raise _same_text(f"are those of {same['id']}")
+        raise _same_text(str(same["id"]))
     if row["state"] == "active":
         require_second_person(
             heuristic_id, domain=row["domain"], source_user=row["source_user"], actor=actor
@@ -188,7 +190,7 @@ def change_text(
     try:
         cursor.execute(SET_TEXT, values)
     except psycopg2.errors.UniqueViolation:  # learned between the look above and now
-        raise _same_text("are another heuristic's") from None
+        raise _same_text("another heuristic") from None
     add_version(
         cursor, tenant_id, heuristic_id,
         editor=actor, sha256=exact, reason=reason, restores=restores,
@@ -200,5 +202,9 @@ def change_text(
     )  # fmt: skip
 
 
-def _same_text(problem: str) -> InvalidInput:
-    return InvalidInput("action_template", f"and trigger {problem}", "Merge the two instead.")
+def _same_text(other: str) -> InvalidInput:
+    return InvalidInput(
+        "action_template",
+        f"is, together with its trigger, the text of {other}",
+        "Merge the two instead.",
+    )

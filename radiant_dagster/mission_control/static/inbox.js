@@ -30,7 +30,7 @@ function show(found) {
   }
   const fresh = found.approvals.filter((item) => !known.has(item.id));
   if (waiting && !query.get("q") && !query.get("domain") && (query.get("whose") || "everyone") === "everyone" && found.approvals.length < 200) {
-    waiting.textContent = String(found.approvals.length);
+    waiting.textContent = String(found.approvals.length || "");
   }
   const parts = [];
   if (fresh.length && firstPage) parts.push(`${fresh.length} new`);
