@@ -19,7 +19,7 @@ from radiant_dagster.adapters import ledger, sessions, tool_calls
 from radiant_dagster.adapters.builtin_tools import GRIMOIRE_SEARCH
 from radiant_dagster.adapters.cato import Cato, EmbeddedCato
 from radiant_dagster.adapters.embeddings import EmbeddingModel, default_floor
-from radiant_dagster.adapters.grimoire import evidence, search, store
+from radiant_dagster.adapters.grimoire import evidence, neighbours, search, store
 from radiant_dagster.adapters.llm import CompletionRequest, LlmClient
 from radiant_dagster.adapters.metering import Meter, MeteredLlm
 from radiant_dagster.adapters.postgres import Cursor, Database
@@ -158,7 +158,7 @@ class Librarian:
     ) -> Outcome:
         """Keep the lesson, what it proves and the decision: all of it or nothing."""
         row = review.row
-        store.lock_domain(cursor, tenant_id, row["domain"])
+        neighbours.lock_domain(cursor, tenant_id, row["domain"])
         before = store.librarian_of_session(cursor, tenant_id, row["id"])
         if before is not None:  # another run of the same session was first
             return Outcome(**before, repeated=True, cost_micro_usd=meter.settle(cursor))

@@ -27,6 +27,7 @@ from radiant_dagster.domain.posterior import similarity_of_texts
 NEIGHBOURS = 5
 MUCH_ALIKE = 0.8  # of the words of two pieces of advice: one in ten may differ, none that turns it
 LinkKind = Literal["near_copy", "conflict"]
+Relation = Literal["copy", "near_copy", "conflict"]
 
 _NUMBER = re.compile(
     r"\d+(?:[.,:]\d+)*\s*(?:%|[^\W\d_]+)?|\b(?:one|two|three|four|five|six|seven|eight|nine|ten"
@@ -101,25 +102,57 @@ def place(
     """
     merge_into: UUID | None = None
     links: list[Link] = []
-    new = f"{trigger_pattern}\n{action_template}"
     for other in neighbours:
-        if other.similarity < bands.link_at:
-            continue
-        kind: LinkKind = "near_copy"
-        if other.polarity != polarity:
-            kind = "conflict"
-        elif other.similarity >= bands.merge_at:
-            said = f"{other.trigger_pattern}\n{other.action_template}"
-            if same_facts(new, said) and much_alike(action_template, other.action_template):
-                if merge_into is None:
-                    merge_into = other.id
-                    continue
-            else:
-                kind = "conflict"
-        links.append(Link(other.id, kind, other.similarity))
+        found = relation(polarity, trigger_pattern, action_template, other, bands)
+        if found == "copy" and merge_into is None:
+            merge_into = other.id
+        elif found is not None:
+            links.append(_link(found, other))
     if merge_into is not None:  # what is near a copy is near the row it is merged into, and linked
         links = [link for link in links if link.kind == "conflict"]
     return Placement(merge_into, tuple(links))
+
+
+def links_of(
+    polarity: Polarity,
+    trigger_pattern: str,
+    action_template: str,
+    neighbours: Sequence[Neighbour],
+    bands: Bands,
+) -> tuple[Link, ...]:
+    """Decide what a lesson that a person wrote stands beside: nothing is merged unasked."""
+    links: list[Link] = []
+    for other in neighbours:
+        found = relation(polarity, trigger_pattern, action_template, other, bands)
+        if found is not None:
+            links.append(_link(found, other))
+    return tuple(links)
+
+
+def _link(found: Relation, other: Neighbour) -> Link:
+    return Link(other.id, "conflict" if found == "conflict" else "near_copy", other.similarity)
+
+
+def relation(
+    polarity: Polarity,
+    trigger_pattern: str,
+    action_template: str,
+    other: Neighbour,
+    bands: Bands,
+) -> Relation | None:
+    """Tell what two lessons are to each other, None where they have nothing to do."""
+    if other.similarity < bands.link_at:
+        return None
+    if other.polarity != polarity:
+        return "conflict"
+    if other.similarity < bands.merge_at:
+        return "near_copy"
+    facts = same_facts(
+        f"{trigger_pattern}\n{action_template}",
+        f"{other.trigger_pattern}\n{other.action_template}",
+    )
+    alike = facts and much_alike(action_template, other.action_template)
+    return "copy" if alike else "conflict"
 
 
 def same_facts(a: str, b: str) -> bool:

@@ -85,7 +85,7 @@ class Link(Answer):
     """Another heuristic that says nearly the same, or the opposite."""
 
     kind: Literal["near_copy", "conflict"]
-    link_state: Literal["open", "merged", "kept_apart", "resolved"]
+    link_state: Literal["open", "merged", "kept_apart", "resolved", "outdated"]
     similarity: float
     decided_by: str | None
     decided_at: AwareDatetime | None

@@ -265,7 +265,7 @@ def test_two_heuristics_never_get_one_text(curator: Curator, owner: Any, tenant:
     first, second = plant(owner, tenant), plant(owner, tenant)
     curator(first, Edit(TRIGGER, ACTION))
 
-    with pytest.raises(InvalidInput, match=f"are those of {first}"):
+    with pytest.raises(InvalidInput, match=f"the text of {first}"):
         curator(second, Edit(TRIGGER.replace(" cold", "  Cold"), f"  {ACTION}"))
     with pytest.raises(InvalidInput, match="as before"):
         curator(first, Edit(TRIGGER, ACTION))

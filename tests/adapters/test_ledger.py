@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import psycopg2
@@ -72,10 +72,10 @@ class Book:
     def overdue(self) -> None:
         self.owner.execute("update radiant.reservation set expires_at = clock_timestamp()")
 
-    def until_somebody_waits(self) -> None:
-        """Return once a statement in this database waits for a lock."""
+    def until_it_waits(self, work: Future[Any]) -> None:
+        """Return once somebody waits for a lock in this database, or the work is done without."""
         waiting = 0
-        while not waiting:
+        while not waiting and not work.done():
             self.owner.execute(
                 "select count(*) as n from pg_stat_activity"
                 " where datname = current_database() and wait_event_type = 'Lock'"
@@ -293,7 +293,7 @@ def test_a_begin_that_waited_for_another_of_its_id_gets_the_attempt_that_one_too
         with crowd.database.tenant_transaction(crowd.tenant) as cursor:
             first = ledger.begin_call(cursor, crowd.tenant, session_id, "synthesis", begun_by=by)
             second = thread.submit(crowd.begin, session_id, "synthesis", by)
-            crowd.until_somebody_waits()
+            crowd.until_it_waits(second)
         tickets = [first, second.result()]
 
     assert [ticket.attempt for ticket in tickets] == [1, 1]

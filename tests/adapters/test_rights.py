@@ -37,7 +37,7 @@ domain_policy         SIU   S       -       S     -         -            -     -
 embedding_model       SI    S       -       S     S         Su           -     -
 erased_tenant         -     -       -       -     -         -            -     -
 event                 SI    SI      -       SI    I         sD           -     su
-heuristic_link        SIu   -       -       Su    -         s            -     -
+heuristic_link        SIu   -       -       SIu   -         s            -     -
 heuristic_usage       SIU   -       -       Su    -         s            -     -
 heuristic_version     SI    -       -       SI    -         -            -     -
 idempotency           SIu   SIu     -       SIu   sD        -            -     -

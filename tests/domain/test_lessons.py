@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 
-from radiant_dagster.domain.dedup import Bands, Link, Neighbour, Placement, place, same_facts
+from radiant_dagster.domain.dedup import (
+    Bands,
+    Link,
+    Neighbour,
+    Placement,
+    links_of,
+    place,
+    same_facts,
+)
 from radiant_dagster.domain.learning import (
     LearningCaps,
     evidence_reward,
@@ -76,6 +84,14 @@ def test_a_merged_lesson_leaves_its_conflicts_to_the_row_that_lives_on() -> None
 
     assert placed(neighbour(0.97), near) == Placement(merge_into=A)
     assert placed(neighbour(0.97), against) == Placement(A, (Link(B, "conflict", 0.9),))
+
+
+def test_what_a_person_wrote_stands_beside_its_copies_as_well() -> None:
+    copy, against = neighbour(0.97), neighbour(0.9, number=B, polarity="avoid")
+
+    links = links_of("do", TRIGGER, ACTION, (copy, against, neighbour(0.79)), BANDS)
+
+    assert links == (Link(A, "near_copy", 0.97), Link(B, "conflict", 0.9))
 
 
 @pytest.mark.parametrize(

@@ -25,10 +25,11 @@ from radiant_dagster.domain.curation import (
 from radiant_dagster.domain.heuristics import exact_sha256
 from radiant_dagster.errors import HeuristicChanged, HeuristicNotFound, InvalidInput
 
+# Not `for update`: whoever links this one to another would wait for it, and in a circle.
 LOCK = """
     select id, domain, polarity, state, version, trigger_pattern, action_template, source_user,
            pinned, merged_into, approved_sha256
-    from radiant.knowledge_heuristics where tenant_id = %s and id = %s for update
+    from radiant.knowledge_heuristics where tenant_id = %s and id = %s for no key update
 """
 PROMOTE = """
     update radiant.knowledge_heuristics

@@ -12,17 +12,16 @@ from typing import Any, Literal
 from uuid import UUID
 
 from radiant_dagster.adapters import audit
-from radiant_dagster.adapters.grimoire import merging
+from radiant_dagster.adapters.grimoire import merging, neighbours
+from radiant_dagster.adapters.grimoire.neighbours import Place
 from radiant_dagster.adapters.grimoire.search import halfvec
 from radiant_dagster.adapters.grimoire.versions import add_version
 from radiant_dagster.adapters.postgres import Cursor
-from radiant_dagster.domain.dedup import NEIGHBOURS, Bands, Link, Neighbour, place
+from radiant_dagster.domain.dedup import place
 from radiant_dagster.domain.extraction import ExtractedHeuristic
 from radiant_dagster.domain.heuristics import content_sha256, exact_sha256
 from radiant_dagster.domain.learning import LearningCaps
-from radiant_dagster.errors import ConfigurationError
 
-LOCK = "select pg_advisory_xact_lock(hashtextextended(%s, 0))"
 # A merged row with this text counts where what it was merged into is still live.
 SAME_CONTENT = """
     with recursive up as (
@@ -34,16 +33,6 @@ SAME_CONTENT = """
         join radiant.knowledge_heuristics h on h.tenant_id = %(tenant)s and h.id = up.merged_into)
     select found as id from up where state in ('quarantined', 'active')
     order by (found = id) desc limit 1
-"""
-BANDS = "select merge_at, link_at from radiant.embedding_model where id = %s"
-# Of each polarity, so that many alike of one never hide the opposite.
-NEAREST_LIVE = """
-    select id, polarity, trigger_pattern, action_template,
-           1 - (embedding <=> %(query)s::halfvec) as similarity
-    from radiant.knowledge_heuristics
-    where tenant_id = %(tenant)s and domain = %(domain)s and embedding_model = %(model)s
-      and polarity = %(polarity)s and state in ('quarantined', 'active')
-    order by embedding <=> %(query)s::halfvec limit %(limit)s
 """
 NEAR_OFFERED = """
     select 1 from radiant.knowledge_heuristics
@@ -65,10 +54,6 @@ INSERT_HEURISTIC = """
         %(embedding)s::halfvec, %(model)s, %(sha256)s, %(session)s, %(user)s, %(outcome)s,
         %(extraction_model)s, %(created_by)s, radiant.kept_until(%(now)s, 0.5),
         %(source_decision)s, %(prompt_sha256)s, %(schema_version)s, %(parents)s::uuid[])
-"""
-INSERT_LINK = """
-    insert into radiant.heuristic_link (tenant_id, a, b, kind, similarity)
-    values (%s, least(%s, %s), greatest(%s, %s), %s, %s) on conflict do nothing
 """
 CITED = """
     select distinct heuristic_id from radiant.heuristic_usage
@@ -131,11 +116,6 @@ class Kept:
     heuristic_id: UUID | None = None
 
 
-def lock_domain(cursor: Cursor, tenant_id: UUID, domain: str) -> None:
-    """Wait until no other transaction keeps a lesson of the tenant's domain."""
-    cursor.execute(LOCK, (f"{tenant_id}:{domain}",))
-
-
 def keep_learned(
     cursor: Cursor,
     tenant_id: UUID,
@@ -153,16 +133,10 @@ def keep_learned(
     """
     extracted = new.extracted
     sha256 = content_sha256(extracted.trigger_pattern, extracted.action_template)
-    lock_domain(cursor, tenant_id, new.domain)
-    key = {
-        "tenant": tenant_id,
-        "domain": new.domain,
-        "polarity": extracted.polarity,
-        "sha256": sha256,
-        "model": new.embedding_model,
-        "query": halfvec(new.embedding),
-    }
-    bands = _bands(cursor, new.embedding_model)
+    neighbours.lock_domain(cursor, tenant_id, new.domain)
+    here = Place(new.id, new.domain, new.embedding, new.embedding_model)
+    key = here.values(tenant_id) | {"polarity": extracted.polarity, "sha256": sha256}
+    bands = neighbours.bands_of(cursor, new.embedding_model)
     if offered:
         ids = [str(item) for item in offered]
         cursor.execute(NEAR_OFFERED, key | {"offered": ids, "link_at": bands.link_at})
@@ -178,40 +152,22 @@ def keep_learned(
         extracted.polarity,
         extracted.trigger_pattern,
         extracted.action_template,
-        _neighbours(cursor, key),
+        neighbours.nearest(cursor, tenant_id, here),
         bands,
     )
     _insert(cursor, tenant_id, new, sha256)
     lives = new.id if placement.merge_into is None else placement.merge_into
     for link in placement.links:
-        _link(cursor, tenant_id, lives, link)
+        neighbours.open_link(cursor, tenant_id, lives, link)
     if placement.merge_into is None:
         return Kept("stored", new.id)
     merging.merge_into(cursor, tenant_id, new.id, lives, actor=f"system:{new.created_by}")
     return Kept("merged", new.id)
 
 
-def _bands(cursor: Cursor, model: str) -> Bands:
-    cursor.execute(BANDS, (model,))
-    row = cursor.fetchone()
-    if row is None:
-        raise ConfigurationError(
-            "RADIANT_EMBEDDING_MODEL", f"{model} is not registered", "Run `radiant doctor`."
-        )
-    return Bands(row["merge_at"], row["link_at"])
-
-
-def _neighbours(cursor: Cursor, key: dict[str, Any]) -> list[Neighbour]:
-    found: list[Neighbour] = []
-    for polarity in ("do", "avoid"):
-        cursor.execute(NEAREST_LIVE, key | {"polarity": polarity, "limit": NEIGHBOURS})
-        found += [Neighbour(**row) for row in cursor.fetchall()]
-    return sorted(found, key=lambda other: -other.similarity)
-
-
 def _day_is_full(cursor: Cursor, tenant_id: UUID, new: NewHeuristic, caps: LearningCaps) -> bool:
     # Of the tenant, always after the domain's: the caps count all of its domains.
-    cursor.execute(LOCK, (f"{tenant_id}:learned today",))
+    cursor.execute(neighbours.LOCK, (f"{tenant_id}:learned today",))
     since = new.now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     cursor.execute(LEARNED_TODAY, {"tenant": tenant_id, "user": new.source_user, "since": since})
     row: dict[str, Any] = cursor.fetchone() or {}
@@ -256,11 +212,6 @@ def _insert(cursor: Cursor, tenant_id: UUID, new: NewHeuristic, sha256: bytes) -
         session_id=new.session_id,
         heuristic_id=new.id,
     )
-
-
-def _link(cursor: Cursor, tenant_id: UUID, heuristic_id: UUID, link: Link) -> None:
-    pair = (heuristic_id, link.other)
-    cursor.execute(INSERT_LINK, (tenant_id, *pair, *pair, link.kind, link.similarity))
 
 
 def cited_by_session(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> tuple[UUID, ...]:

@@ -13,7 +13,9 @@ import psycopg2.errors
 from radiant_dagster.adapters.cato import Cato, build_cato
 from radiant_dagster.adapters.detectors import build_detector
 from radiant_dagster.adapters.embeddings import EmbeddingModel, build_embeddings
+from radiant_dagster.adapters.grimoire import neighbours
 from radiant_dagster.adapters.grimoire.curation import lock, note, require_possible, text_hash
+from radiant_dagster.adapters.grimoire.neighbours import Place
 from radiant_dagster.adapters.grimoire.search import floor_of, halfvec
 from radiant_dagster.adapters.grimoire.versions import add_version
 from radiant_dagster.adapters.postgres import Cursor
@@ -145,7 +147,8 @@ def change_text(
 ) -> None:
     """Give a heuristic another text, as a new version.
 
-    Of an active heuristic the new text is let through by that, on the curator's word.
+    Of an active heuristic the new text is let through by that, on the curator's word. It is
+    compared with the others as the Librarian's are, under the same lock, and merged with none.
 
     Args:
         restores: The version whose text this is.
@@ -158,6 +161,7 @@ def change_text(
             hurt.
     """
     content = content_sha256(text.trigger_pattern, text.action_template)
+    neighbours.lock_domain_of(cursor, tenant_id, heuristic_id)
     row = lock(cursor, tenant_id, heuristic_id, if_version=if_version)
     require_possible(row, Edit if restores is None else Rollback, actor)
     after = {**row, "version": row["version"] + 1}
@@ -195,7 +199,11 @@ def change_text(
         cursor, tenant_id, heuristic_id,
         editor=actor, sha256=exact, reason=reason, restores=restores,
     )  # fmt: skip
-    facts = {"before": text_hash(row).hex()} | ({"restores": restores} if restores else {})
+    place = Place(heuristic_id, row["domain"], text.embedding, text.embedding_model)
+    linked, outdated = neighbours.link_again(cursor, tenant_id, place, after, actor=actor)
+    facts: dict[str, object] = {"before": text_hash(row).hex()}
+    facts |= {"restores": restores} if restores else {}
+    facts |= {"linked": linked, "outdated": outdated} if linked or outdated else {}
     note(
         cursor, tenant_id, after, "edited" if restores is None else "rolled_back",
         actor=actor, **facts,

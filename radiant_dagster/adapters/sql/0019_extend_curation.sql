@@ -1,4 +1,7 @@
--- Why: two rules that several statements and logins need, each in one place.
+-- Why: what curators and operators could not do, and a rule that stood in three places.
+--
+-- A text that is edited is compared with the others anew, as the Librarian's are. A pair that is not
+-- alike any more is outdated; of one that is, kind and similarity are those of the texts as they are.
 --
 -- How long a heuristic is kept was written in three places. It is a function here, not in the domain:
 -- credit renews in the statement that moves the confidence, since a second version of the row would
@@ -6,6 +9,13 @@
 --
 -- Having a stuck decision carried out again took a dispatcher's rights, which Mission Control's login
 -- has not, so that it could not be done over the API.
+
+alter table radiant.heuristic_link
+    drop constraint heuristic_link_state_check,
+    add constraint heuristic_link_state_check
+        check (state in ('open', 'merged', 'kept_apart', 'resolved', 'outdated'));
+grant update (kind, similarity) on radiant.heuristic_link to radiant_app;
+grant insert, update (kind, similarity) on radiant.heuristic_link to radiant_api;
 
 -- 90 days (the source design's HEURISTIC_EXPIRY_DAYS), a third to twice that by confidence.
 create function radiant.kept_until(since timestamptz, confidence double precision)
