@@ -39,15 +39,7 @@ def build_definitions(*, inline_prompts: bool) -> dg.Definitions:
     """
     return dg.Definitions(
         assets=[grimoire_assets.grimoire, spend_assets.spend],
-        asset_checks=[
-            grimoire_assets.row_level_security_forced,
-            grimoire_assets.nothing_overdue,
-            grimoire_assets.every_model_has_a_threshold,
-            grimoire_assets.no_identifiers_left,
-            grimoire_assets.content_as_approved,
-            grimoire_assets.posterior_equals_usage,
-            spend_assets.account_equals_ledger,
-        ],
+        asset_checks=dg.load_asset_checks_from_modules([grimoire_assets, spend_assets]),
         jobs=[
             build_think_tank(inline_prompts=inline_prompts),
             synthesis_and_librarian,

@@ -5,8 +5,8 @@ Forward only. Files are recorded by name, one transaction each, under an advisor
 """
 
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.resources import files
 from typing import Any
 
@@ -14,7 +14,6 @@ import psycopg2
 from psycopg2 import sql
 
 from radiant_dagster.adapters.postgres import connect, location
-from radiant_dagster.adapters.vector_index import create_missing
 from radiant_dagster.errors import ConfigurationError, DatabaseUnavailable
 
 ROLES = (
@@ -64,7 +63,7 @@ def migration_names() -> tuple[str, ...]:
 
 
 def migrate(owner_url: str, *, logins: Mapping[str, tuple[str, ...]]) -> list[str]:
-    """Create missing roles, grant them, apply missing migrations, create missing vector indexes.
+    """Create missing roles, grant them, apply missing migrations.
 
     Args:
         owner_url: Login that may create roles and schemas in the database.
@@ -77,20 +76,11 @@ def migrate(owner_url: str, *, logins: Mapping[str, tuple[str, ...]]) -> list[st
         ConfigurationError: pgvector is missing or too old, or the login may not create roles.
         DatabaseUnavailable: The server cannot be reached.
     """
-    connection = connect(owner_url, application_name="radiant migrate")
-    connection.autocommit = True
     try:
-        with connection.cursor() as cursor:
-            _require_versions(cursor, connection.server_version)
-            _lock(cursor)
-            try:
-                _create_roles(cursor, logins)
-                done = _apply(cursor)
-                create_missing(cursor)
-                return done
-            finally:
-                cursor.execute("reset role")
-                cursor.execute(UNLOCK)
+        with _locked(owner_url) as cursor:
+            _require_versions(cursor, cursor.connection.server_version)
+            _create_roles(cursor, logins)
+            return _apply(cursor)
     except psycopg2.errors.UndefinedObject as error:
         raise ConfigurationError(
             "RADIANT_DATABASE_URL",
@@ -105,6 +95,40 @@ def migrate(owner_url: str, *, logins: Mapping[str, tuple[str, ...]]) -> list[st
             "Use a login with CREATEROLE that owns the database. Where pgvector is not created in "
             "it, a superuser has to run `create extension vector` there first.",
         ) from None
+
+
+@contextmanager
+def owner_session(owner_url: str) -> Generator[Any, None, None]:
+    """Yield a cursor of the tables' owner, outside of a transaction, beside no other such.
+
+    Raises:
+        ConfigurationError: The login may not step into the owner's role.
+        DatabaseUnavailable: The server cannot be reached.
+    """
+    with _locked(owner_url) as cursor:
+        try:
+            cursor.execute("set role radiant_owner")
+        except (psycopg2.errors.InsufficientPrivilege, psycopg2.errors.InvalidParameterValue):
+            raise ConfigurationError(
+                "RADIANT_OWNER_DATABASE_URL",
+                "this login does not own RADIANT's tables",
+                "Use the login that `radiant db migrate` was run with.",
+            ) from None
+        yield cursor
+
+
+@contextmanager
+def _locked(owner_url: str) -> Generator[Any, None, None]:
+    connection = connect(owner_url, application_name="radiant migrate")
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            _lock(cursor)
+            try:
+                yield cursor
+            finally:
+                cursor.execute("reset role")
+                cursor.execute(UNLOCK)
     except psycopg2.OperationalError as error:
         raise DatabaseUnavailable(location(owner_url), type(error).__name__) from None
     finally:

@@ -185,7 +185,7 @@ class Settings(ServerSettings):
         ge=0,
         validation_alias=AliasChoices("RADIANT_GRIMOIRE_EXACT_ROWS", "grimoire_exact_rows"),
         description="Active heuristics of one tenant and domain up to which every one is compared; "
-        "above, the vector index is asked.",
+        "above, `radiant db index` gives the domain a vector index of its own.",
     )
     grimoire_rescue: bool = Field(
         False,

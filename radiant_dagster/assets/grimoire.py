@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from radiant_dagster.adapters import vector_index
 from radiant_dagster.adapters.embeddings import EmbeddingModel
 from radiant_dagster.adapters.grimoire import scan, upkeep
 from radiant_dagster.adapters.grimoire.calibration import calibrate_from_outcomes
@@ -13,7 +14,12 @@ from radiant_dagster.adapters.grimoire.reembed import reembed_all
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.assets.plots import DARK, LIGHT, MIDDLE, Bar, bars, cell, picture
 from radiant_dagster.errors import TransientError
-from radiant_dagster.resources import DatabaseResource, EmbeddingsResource, SafetyResource
+from radiant_dagster.resources import (
+    DatabaseResource,
+    EmbeddingsResource,
+    SafetyResource,
+    process_settings,
+)
 
 STATES = ("active", "quarantined", "expired", "retired", "merged")
 MOST_IDS = 50  # that a failed check names
@@ -236,6 +242,23 @@ def no_heuristic_fits_everything(database: DatabaseResource) -> dg.AssetCheckRes
     """No active heuristic lies near to every question."""
     return _none_of(
         scan.heuristics_near_everything(database.database), severity=dg.AssetCheckSeverity.WARN
+    )
+
+
+@dg.asset_check(
+    asset=grimoire,
+    description="Every domain of a tenant above RADIANT_GRIMOIRE_EXACT_ROWS active heuristics has "
+    "a vector index of its own. A failure means that its sessions are consulted rightly and "
+    "slowly: run `radiant db index`.",
+)
+def large_domains_have_their_index(database: DatabaseResource) -> dg.AssetCheckResult:
+    """Every large domain has a vector index of its own."""
+    rows = process_settings().grimoire_exact_rows
+    with database.database.system_transaction("radiant_maintenance") as cursor:
+        lacking = vector_index.without_index(cursor, rows)
+    return _none_of(
+        [f"{item.domain} of {item.tenant_id}" for item in lacking],
+        severity=dg.AssetCheckSeverity.WARN,
     )
 
 

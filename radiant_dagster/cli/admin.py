@@ -1,4 +1,4 @@
-"""`radiant tenants`, `panels`, `db`, `config`: setting things up."""
+"""`radiant tenants`, `panels`, `config`: setting things up."""
 
 import re
 from pathlib import Path
@@ -14,21 +14,12 @@ from rich.table import Table
 from radiant_dagster.adapters import tenant_tools
 from radiant_dagster.adapters import tenants as store
 from radiant_dagster.adapters.available_tools import usable_names
-from radiant_dagster.adapters.health import database_facts
-from radiant_dagster.adapters.migrations import (
-    LOGIN_ROLES,
-    REVIEW_LOGIN_ROLES,
-    migrate,
-    migration_names,
-)
 from radiant_dagster.adapters.panels import agent_to_dict, load_panel_file
-from radiant_dagster.adapters.postgres import location
 from radiant_dagster.adapters.price_settings import prices_from
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.cli.common import (
     clean,
     connect,
-    database_url,
     emit_json,
     example,
     json_option,
@@ -41,7 +32,6 @@ from radiant_dagster.cli.common import (
     valid_text,
 )
 from radiant_dagster.cli.erase import erase
-from radiant_dagster.cli.main import EXIT_FAILED
 from radiant_dagster.domain.swarm import validate_agents
 from radiant_dagster.domain.wording import counted
 from radiant_dagster.errors import InvalidInput
@@ -202,83 +192,6 @@ def import_panel(name: str, file: str, description: str, tenant: str | None, as_
         emit_json({"name": name, "agents": len(agents)})
     else:
         click.echo(f"Panel {name} has {counted(len(agents), 'agent')}.")
-
-
-@click.group(
-    short_help="Bring the database up to date, or see what it lacks.",
-    epilog=example("radiant db status", "radiant db migrate"),
-)
-def db() -> None:
-    """Bring the database up to date, or see what it lacks."""
-
-
-@db.command(
-    "migrate",
-    short_help="Create roles and tables that are missing.",
-    epilog=example("radiant db migrate --url postgresql://postgres:secret@db:5432/radiant"),
-)
-@click.option("--url", help="Login of the database's owner. Default: RADIANT_OWNER_DATABASE_URL.")
-@json_option
-def migrate_(url: str | None, as_json: bool) -> None:
-    """Create the roles and tables that are missing, and nothing else.
-
-    It needs a login that may create roles, and lets the logins of RADIANT_DATABASE_URL and
-    RADIANT_REVIEW_DATABASE_URL use them. The embedded database is migrated by `radiant up`.
-    """
-    settings = load_settings()
-    owner = settings.owner_database_url
-    owner_url = url or (owner.get_secret_value() if owner else database_url(settings))
-    if not owner_url.startswith(("postgresql://", "postgres://")):
-        raise InvalidInput("--url", "is no PostgreSQL URL", "It starts with postgresql://.")
-    applied = migrate(owner_url, logins=_logins(settings))
-    if as_json:
-        emit_json({"database": location(owner_url), "applied": applied})
-    elif applied:
-        click.echo(f"Applied to {location(owner_url)}: {', '.join(applied)}.")
-    else:
-        click.echo(f"{location(owner_url)} is up to date.")
-
-
-def _logins(settings: Settings) -> dict[str, tuple[str, ...]]:
-    """Return which login may step into which roles."""
-    logins: dict[str, tuple[str, ...]] = {}
-    review, main = settings.review_database_url, settings.database_url
-    for url, roles in ((review, REVIEW_LOGIN_ROLES), (main, LOGIN_ROLES)):
-        login = urlsplit(url.get_secret_value()).username if url else None
-        if login:  # one login for both gets what both need
-            logins[login] = (*logins.get(login, ()), *roles)
-    return logins
-
-
-@db.command(
-    short_help="What the database has and lacks.", epilog=example("radiant db status --json")
-)
-@json_option
-def status(as_json: bool) -> None:
-    """Show the database's version, extension, roles and migrations. Exit code 1 if any lacks."""
-    facts = database_facts(database_url(load_settings()))
-    complete = not facts.pending and not facts.missing_roles and facts.pgvector is not None
-    if as_json:
-        emit_json({"up_to_date": complete, **_facts_dict(facts)})
-    else:
-        for name, value in _facts_dict(facts).items():
-            shown = ", ".join(value) or "none" if isinstance(value, list) else value
-            click.echo(f"{name.replace('_', ' '):20} {shown}")
-        if not complete:
-            click.echo("Run `radiant db migrate`.", err=True)
-    if not complete:
-        raise click.exceptions.Exit(EXIT_FAILED)
-
-
-def _facts_dict(facts: Any) -> dict[str, object]:
-    return {
-        "database": facts.location,
-        "postgresql": f"{facts.server_version // 10000}.{facts.server_version % 10000}",
-        "pgvector": facts.pgvector,
-        "migrations_applied": [n for n in migration_names() if n not in facts.pending],
-        "migrations_pending": list(facts.pending),
-        "roles_missing": list(facts.missing_roles),
-    }
 
 
 @click.group(

@@ -45,7 +45,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "notify": ("notify", "Tell people of approvals by e-mail, Slack, Teams and the rest."),
         "panels": ("admin", "List, show and import panels of agents."),
         "eval": ("evaluate", "Measure the scrubber, Cato and the Grimoire on labelled data."),
-        "db": ("admin", "Bring the database up to date, or see what it lacks."),
+        "db": ("db", "Bring the database up to date, or see what it lacks."),
         "config": ("admin", "Show every setting and where it comes from."),
         "mission-control": ("mission_control", "Serve the reviewers' pages and the API."),
         "cato": ("cato", "Serve Cato's safety checks over HTTP."),

@@ -31,7 +31,9 @@ from radiant_dagster.adapters.migrations import (
     migrate,
     require_current,
 )
+from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings
+from radiant_dagster.adapters.vector_index import arrange
 from radiant_dagster.errors import ServerDied
 from radiant_dagster.local.control import StackInfo, clear_record, write_record
 from radiant_dagster.local.dagster_home import code_location_loaded, write_dagster_home
@@ -223,11 +225,23 @@ class Stack:
             )
             if applied:
                 on_progress(f"Applied {len(applied)} migration(s), last {applied[-1]}.")
+            self._index_large_domains(on_progress)
         elif "RADIANT_DATABASE_URL" in plan.external:
             # Somebody else's database is changed by `radiant db migrate` alone.
             require_current(plan.external["RADIANT_DATABASE_URL"])
         if "RADIANT_BROKER_URL" in plan.external:
             ping_broker(plan.external["RADIANT_BROKER_URL"])
+
+    def _index_large_domains(self, on_progress: Progress) -> None:
+        with contextlib.closing(Database(self._environment["RADIANT_DATABASE_URL"])) as database:
+            arrange(
+                database,
+                self._environment["RADIANT_OWNER_DATABASE_URL"],
+                self._settings.grimoire_exact_rows,
+                on_progress=lambda large: on_progress(
+                    f"Indexing {large.rows} heuristics of one domain, {large.domain}."
+                ),
+            )
 
     def _start_dagster(self, plan: Plan) -> None:
         """Bring Dagster's tables up to date, then start the code server and the worker.

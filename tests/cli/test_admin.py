@@ -3,10 +3,12 @@
 import json
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from radiant_dagster.adapters import migrations
+from tests.adapters.rows import insert_heuristic
 from tests.cli.conftest import PROMPT, Radiant, Stack
 from tests.conftest import run_sql, with_database
 
@@ -79,6 +81,34 @@ def test_an_empty_database_is_migrated_and_its_login_works(
     assert again["applied"] == []
     assert status["up_to_date"]
     assert created.exit_code == 0, created.stderr
+
+
+def test_a_large_domain_gets_its_index_by_one_command(
+    radiant: Radiant, owner: Any, tenant: uuid.UUID
+) -> None:
+    for _ in range(3):
+        insert_heuristic(owner, tenant)
+    noted = radiant("doctor")
+
+    first, second = (
+        radiant("db", "index", "--rows", "2", "--url", radiant.owner_url) for _ in range(2)
+    )
+    gone = radiant.json("db", "index", "--url", radiant.owner_url)
+
+    assert "above 5000 heuristics have one" in noted.stdout
+    assert f"Indexing 3 heuristics, general of tenant {tenant}" in first.stderr
+    assert "Made: 1. Dropped: 0." in first.stdout
+    assert "Made: 0. Dropped: 0." in second.stdout
+    assert gone == {"rows": 5_000, "created": [], "dropped": 1}
+
+
+def test_a_login_that_owns_nothing_cannot_index(radiant: Radiant) -> None:
+    own = with_database(radiant.owner_url, radiant.owner_url.rsplit("/", 1)[-1], "radiant:radiant")
+
+    refused = radiant("db", "index", "--url", own)
+
+    assert refused.exit_code == 4
+    assert "does not own RADIANT's tables" in refused.stderr
 
 
 def test_settings_tell_their_origin_and_hide_secrets(

@@ -11,7 +11,13 @@ import psycopg2
 import pytest
 
 from radiant_dagster.errors import ConfigurationError
-from radiant_dagster.local.postgres import create_databases, embedded_postgres, login_url
+from radiant_dagster.local.postgres import (
+    buffer_megabytes,
+    create_databases,
+    embedded_postgres,
+    login_url,
+    machine_megabytes,
+)
 
 NOBODY = 65534
 NORMAL_USER_SCRIPT = """
@@ -244,3 +250,12 @@ def test_a_normal_user_runs_the_server_from_the_environment(home: Path) -> None:
     assert done.stdout.strip() == str(home.resolve() / "postgres")
     assert not (home / "bin").exists()
     assert {path.stat().st_uid for path in home.iterdir()} == {NOBODY}
+
+
+def test_the_server_takes_a_sixteenth_of_the_memory_within_bounds(
+    running_server: tuple[Path, str],
+) -> None:
+    ((shown,),) = run(running_server[1], "select pg_size_bytes(current_setting('shared_buffers'))")
+
+    assert [buffer_megabytes(gigabytes * 1024) for gigabytes in (1, 4, 64)] == [128, 256, 1024]
+    assert shown == buffer_megabytes(machine_megabytes()) * 2**20

@@ -11,6 +11,7 @@ import pytest
 from radiant_dagster.adapters import approvals, dispatch, sessions
 from radiant_dagster.adapters.grimoire import credit
 from radiant_dagster.adapters.run_outcomes import mark_cancelled, mark_failed
+from radiant_dagster.adapters.vector_index import arrange
 from radiant_dagster.definitions import build_definitions
 from radiant_dagster.domain.approvals import Vote, continuation_run_key, payload_hash
 from radiant_dagster.resources import DatabaseResource, ModelsResource
@@ -31,6 +32,8 @@ CHECKS = {
     "no_identifiers_left",
     "content_as_approved",
     "posterior_equals_usage",
+    "no_heuristic_fits_everything",
+    "large_domains_have_their_index",
 }
 ALL_CHECKS = CHECKS | {"account_equals_ledger"}
 VOTE = Vote(
@@ -277,6 +280,38 @@ def test_each_check_finds_its_planted_fault(
     failed = failed_checks(instance, *CHECKS)
 
     assert failed == {check}
+
+
+def test_a_heuristic_built_to_fit_everything_is_named(
+    world: World, owner: Any, instance: dg.DagsterInstance
+) -> None:
+    for n in range(1, 26):
+        apart = [0.5] + [0.866 if n == position else 0.0 for position in range(1, 384)]
+        insert_heuristic(owner, world.tenant, embedding=json.dumps(apart))
+    honest = failed_checks(instance, *CHECKS)
+
+    insert_heuristic(owner, world.tenant, embedding=json.dumps([1.0] + [0.0] * 383))
+
+    assert honest == set()
+    assert failed_checks(instance, *CHECKS) == {"no_heuristic_fits_everything"}
+
+
+def test_a_large_domain_without_its_index_is_named_until_it_has_one(
+    world: World,
+    owner: Any,
+    owner_url: str,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    insert_heuristic(owner, world.tenant)
+    insert_heuristic(owner, world.tenant)
+    monkeypatch.setenv("RADIANT_GRIMOIRE_EXACT_ROWS", "1")
+    before = failed_checks(instance, *CHECKS)
+
+    arrange(world.database, owner_url, 1)
+
+    assert before == {"large_domains_have_their_index"}
+    assert failed_checks(instance, *CHECKS) == set()
 
 
 def run_of(
