@@ -7,12 +7,7 @@ from uuid import UUID
 
 from radiant_dagster.adapters import audit
 from radiant_dagster.adapters.postgres import Cursor
-from radiant_dagster.domain.governor import (
-    DEFAULT_LIMITS_MICRO_USD,
-    Scope,
-    period_key,
-    resets_at,
-)
+from radiant_dagster.domain.limits import DEFAULT_LIMITS_MICRO_USD, Scope, period_key, resets_at
 
 SET_BUDGET = """
     insert into radiant.budget (tenant_id, scope, user_id, limit_micro_usd, set_by)

@@ -27,7 +27,8 @@ from uuid import UUID
 
 from radiant_dagster.adapters import audit as audit_trail
 from radiant_dagster.adapters.postgres import Cursor, Database
-from radiant_dagster.domain.governor import EXPIRY_MARGIN_SECONDS, PlannedCall, resets_at
+from radiant_dagster.domain.governor import EXPIRY_MARGIN_SECONDS, PlannedCall
+from radiant_dagster.domain.limits import resets_at
 from radiant_dagster.errors import BudgetExceeded, BudgetMissing, Cancelled, SessionNotFound
 
 SWEEP_LIMIT = 100

@@ -24,7 +24,7 @@ from radiant_dagster.cli.common import (
     tenant_option,
     usd,
 )
-from radiant_dagster.domain.governor import SCOPES, Scope, parse_limit, require_user_scope
+from radiant_dagster.domain.limits import SCOPES, Scope, parse_limit, require_user_scope
 from radiant_dagster.errors import InvalidInput
 
 SHOWN = 20

@@ -3,25 +3,20 @@
 A reservation is only as good as its estimate: a budget holds under any concurrency as long as no
 call costs more than was reserved for it. So estimates here are upper bounds by rule: text is
 counted so that no common tokenizer needs more tokens, the answer is assumed to use all of
-``max_tokens``, and a model without a known price is refused, never free.
-
-The second half is what budgets are made of: scopes, periods and limits. The ledger's own arithmetic
-runs in the database, where the accounts are locked (adapters/ledger.py).
+``max_tokens``, and a model without a known price is refused, never free. What budgets are made of
+is in `limits`.
 """
 
 import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
 from typing import Literal
 
 from radiant_dagster.domain.extraction import LIBRARIAN_RULES
 from radiant_dagster.domain.output_schema import MAX_PATH_CHARACTERS, REPAIR_RULES
 from radiant_dagster.domain.price_list import CHECKED_IN, PriceTable
 from radiant_dagster.domain.selection import BLOCK_TOKENS
-from radiant_dagster.domain.sessions import MAX_USER_ID_CHARACTERS
 from radiant_dagster.domain.swarm import (
     AGENT_RULES,
     MAX_ANSWER_TOKENS_IN_SYNTHESIS,
@@ -64,19 +59,6 @@ OFFLINE_PREFIX = "offline-demo/"
 PLAIN = re.compile(r"[a-z ]")
 UNBROKEN = re.compile(r"[a-z]{20,}")
 
-Scope = Literal["day", "month", "session", "user_day", "user_month"]
-SCOPES: tuple[Scope, ...] = ("day", "month", "session", "user_day", "user_month")
-USER_SCOPES: tuple[Scope, ...] = ("user_day", "user_month")
-# Of a new tenant: far more than a clinic asks in a day, far less than a runaway script could spend.
-# One user gets a fifth of it, one session a fourth of that.
-DEFAULT_LIMITS_MICRO_USD: dict[Scope, int] = {
-    "day": 500 * MILLION,
-    "month": 5_000 * MILLION,
-    "session": 25 * MILLION,
-    "user_day": 100 * MILLION,
-    "user_month": 1_000 * MILLION,
-}
-MOST_LIMIT_USD = 10_000_000
 
 # From a session's last deadline to the sweep: for a sensor that was away or a worker that is busy.
 EXPIRY_MARGIN_SECONDS = 3_600
@@ -367,62 +349,3 @@ def _answer_characters(agent: AgentConfig) -> int:
     # Written by a model, so no longer than its tokens; English has at most about six characters a
     # token. The synthesis cuts it to its own cap, counted the same way.
     return min(2 * MAX_ANSWER_TOKENS_IN_SYNTHESIS, 6 * agent.max_tokens) + 200
-
-
-def period_key(scope: Scope, now: datetime) -> str:
-    """Return the name of the period that a moment falls into, in UTC: 2026-11-22 or 2026-11."""
-    return now.astimezone(UTC).strftime("%Y-%m-%d" if scope.endswith("day") else "%Y-%m")
-
-
-def resets_at(scope: Scope, now: datetime) -> datetime | None:
-    """Return when the next period begins; None for a session's own limit, which never resets."""
-    if scope == "session":
-        return None
-    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    if scope.endswith("day"):
-        return midnight + timedelta(days=1)
-    return (midnight.replace(day=1) + timedelta(days=32)).replace(day=1)
-
-
-def require_user_scope(scope: Scope, user: str | None) -> str:
-    """Return the user a limit is for, '' for every user or where the scope has none.
-
-    Raises:
-        InvalidInput: The scope is not a user's, or the name is empty.
-    """
-    if user is None:
-        return ""
-    if scope not in USER_SCOPES:
-        raise InvalidInput(
-            "user", f"a limit of the {scope} is not a user's", f"Use {' or '.join(USER_SCOPES)}."
-        )
-    if not user.strip() or len(user) > MAX_USER_ID_CHARACTERS:
-        raise InvalidInput(
-            "user",
-            f"is empty or longer than {MAX_USER_ID_CHARACTERS} characters",
-            "Pass the name that sessions are asked under; leave it out for every user.",
-        )
-    return user
-
-
-def parse_limit(text: str) -> int:
-    """Return an amount that a person typed in US dollars, in micro-USD.
-
-    Raises:
-        InvalidInput: Not an amount, negative, finer than a micro-dollar or absurdly large.
-    """
-    try:
-        amount = Decimal(text.strip().removeprefix("$"))
-    except InvalidOperation:
-        amount = Decimal("nan")
-    fix = "Pass US dollars, for instance 25 or 0.50; 0 stops all spending."
-    if not amount.is_finite():
-        raise InvalidInput("limit", "is not an amount", fix)
-    if amount < 0:
-        raise InvalidInput("limit", "is negative", fix)
-    if amount > MOST_LIMIT_USD:
-        raise InvalidInput("limit", f"is more than ${MOST_LIMIT_USD:,}", fix)
-    micro = amount * MILLION
-    if micro != micro.to_integral_value():
-        raise InvalidInput("limit", "has more than six decimals", fix)
-    return int(micro)

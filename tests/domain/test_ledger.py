@@ -4,12 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from radiant_dagster.domain.governor import (
-    parse_limit,
-    period_key,
-    require_user_scope,
-    resets_at,
-)
+from radiant_dagster.domain.limits import parse_limit, period_key, require_user_scope, resets_at
 from radiant_dagster.errors import BudgetExceeded, InvalidInput
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
