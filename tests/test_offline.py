@@ -24,11 +24,8 @@ from radiant_dagster.domain.extraction import (
 )
 from radiant_dagster.domain.governor import estimate_session
 from radiant_dagster.domain.output_schema import AGENT_ANSWER_SCHEMA_NAME, check_answer
-from radiant_dagster.domain.swarm import (
-    AgentConfig,
-    AgentResult,
+from radiant_dagster.domain.prompts import (
     InjectedHeuristic,
-    SwarmTask,
     Synthesis,
     agent_messages,
     cited_numbers,
@@ -36,6 +33,7 @@ from radiant_dagster.domain.swarm import (
     synthesis_messages,
     synthesis_schema,
 )
+from radiant_dagster.domain.swarm import AgentConfig, AgentResult, SwarmTask
 from radiant_dagster.errors import LlmRejected
 from radiant_dagster.offline.answers import LABEL, reply
 from radiant_dagster.offline.server import chunks, completion, latency_seconds

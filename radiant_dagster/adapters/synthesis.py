@@ -25,15 +25,15 @@ from radiant_dagster.domain.governor import (
     SYNTHESIS_CALL,
     SYNTHESIS_MAX_TOKENS,
 )
-from radiant_dagster.domain.safety import CatoRisk
-from radiant_dagster.domain.swarm import (
+from radiant_dagster.domain.prompts import (
     SYNTHESIS_SCHEMA_NAME,
-    AgentResult,
     Synthesis,
     parse_synthesis,
     synthesis_messages,
     synthesis_schema,
 )
+from radiant_dagster.domain.safety import CatoRisk
+from radiant_dagster.domain.swarm import AgentResult
 from radiant_dagster.domain.synthesis import (
     COMPARED_CHARACTERS,
     Agreement,

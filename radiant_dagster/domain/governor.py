@@ -16,14 +16,9 @@ from typing import Literal
 from radiant_dagster.domain.extraction import LIBRARIAN_RULES
 from radiant_dagster.domain.output_schema import MAX_PATH_CHARACTERS, REPAIR_RULES
 from radiant_dagster.domain.price_list import CHECKED_IN, PriceTable
+from radiant_dagster.domain.prompts import AGENT_RULES, SCHEMA_RULES, SYNTHESIS_RULES
 from radiant_dagster.domain.selection import BLOCK_TOKENS
-from radiant_dagster.domain.swarm import (
-    AGENT_RULES,
-    MAX_ANSWER_TOKENS_IN_SYNTHESIS,
-    SCHEMA_RULES,
-    SYNTHESIS_RULES,
-    AgentConfig,
-)
+from radiant_dagster.domain.swarm import MAX_ANSWER_TOKENS_IN_SYNTHESIS, AgentConfig
 from radiant_dagster.domain.tools import (
     CALL_OVERHEAD_TOKENS,
     DEFAULT_ROUNDS,
@@ -58,7 +53,6 @@ OFFLINE_PREFIX = "offline-demo/"
 # would be too low by half for Chinese or emoji).
 PLAIN = re.compile(r"[a-z ]")
 UNBROKEN = re.compile(r"[a-z]{20,}")
-
 
 # From a session's last deadline to the sweep: for a sensor that was away or a worker that is busy.
 EXPIRY_MARGIN_SECONDS = 3_600

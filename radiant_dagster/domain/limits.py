@@ -1,6 +1,6 @@
 """What budgets are made of: scopes, periods and limits.
 
-The ledger's own arithmetic runs in the database, where the accounts are locked (adapters/ledger.py).
+The ledger's own arithmetic runs in the database, where accounts are locked (adapters/ledger.py).
 """
 
 from datetime import UTC, datetime, timedelta

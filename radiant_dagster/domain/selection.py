@@ -8,7 +8,7 @@ from uuid import UUID
 
 from radiant_dagster.domain.heuristics import Polarity
 from radiant_dagster.domain.posterior import similarity_of_texts
-from radiant_dagster.domain.swarm import InjectedHeuristic
+from radiant_dagster.domain.prompts import InjectedHeuristic
 
 MAX_DO = 3
 MAX_AVOID = 2

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from radiant_dagster.domain.extraction import HEURISTIC_SCHEMA_NAME
-from radiant_dagster.domain.swarm import CITATION, SYNTHESIS_SCHEMA_NAME
+from radiant_dagster.domain.prompts import CITATION, SYNTHESIS_SCHEMA_NAME
 from radiant_dagster.offline.fields import FIELDS, Field, field_of
 from radiant_dagster.offline.tool_use import calculated
 from radiant_dagster.offline.words import kind_of, listed, options, phrases, pick, sentences, stems

@@ -20,7 +20,7 @@ from radiant_dagster.adapters.llm_http import HttpLlm
 from radiant_dagster.adapters.llm_transports import build_llm
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.domain.governor import cost_micro_usd
-from radiant_dagster.domain.swarm import SYNTHESIS_SCHEMA_NAME, parse_synthesis, synthesis_schema
+from radiant_dagster.domain.prompts import SYNTHESIS_SCHEMA_NAME, parse_synthesis, synthesis_schema
 from radiant_dagster.errors import (
     Cancelled,
     ConfigurationError,

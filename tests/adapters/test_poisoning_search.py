@@ -22,7 +22,8 @@ from radiant_dagster.adapters.grimoire.search import EXACT
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.client import RadiantClient
 from radiant_dagster.domain.curation import Root
-from radiant_dagster.domain.swarm import AgentConfig, InjectedHeuristic, SwarmTask, agent_messages
+from radiant_dagster.domain.prompts import InjectedHeuristic, agent_messages
+from radiant_dagster.domain.swarm import AgentConfig, SwarmTask
 from radiant_dagster.errors import HeuristicNotFound
 from tests.adapters.rows import insert_heuristic
 from tests.mission_control.conftest import People, Serve, serve

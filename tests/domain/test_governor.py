@@ -24,14 +24,8 @@ from radiant_dagster.domain.governor import (
     known_models,
 )
 from radiant_dagster.domain.price_list import CHECKED_IN
-from radiant_dagster.domain.swarm import (
-    AgentConfig,
-    AgentResult,
-    InjectedHeuristic,
-    SwarmTask,
-    agent_messages,
-    synthesis_messages,
-)
+from radiant_dagster.domain.prompts import InjectedHeuristic, agent_messages, synthesis_messages
+from radiant_dagster.domain.swarm import AgentConfig, AgentResult, SwarmTask
 from radiant_dagster.errors import InvalidInput
 
 

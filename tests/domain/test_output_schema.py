@@ -7,7 +7,8 @@ import pytest
 
 from radiant_dagster.domain.governor import estimate_session
 from radiant_dagster.domain.output_schema import check_answer, require_output_schema
-from radiant_dagster.domain.swarm import AgentConfig, SwarmTask, agent_messages, validate_agents
+from radiant_dagster.domain.prompts import agent_messages
+from radiant_dagster.domain.swarm import AgentConfig, SwarmTask, validate_agents
 from radiant_dagster.errors import InvalidInput
 
 SCHEMA = {

@@ -6,23 +6,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from radiant_dagster.domain.prompts import (
+    InjectedHeuristic,
+    agent_messages,
+    cited_numbers,
+    parse_synthesis,
+    synthesis_messages,
+)
 from radiant_dagster.domain.swarm import (
     MAX_AGENTS,
     AgentConfig,
     AgentResult,
-    InjectedHeuristic,
     SwarmTask,
-    agent_messages,
-    cited_numbers,
     gave_up,
     mapping_key,
     missing_reasons,
-    parse_synthesis,
     quorum,
     retry_wait_seconds,
     storable,
     swarm_status,
-    synthesis_messages,
     validate_agents,
 )
 from radiant_dagster.errors import InvalidInput, LlmRejected
