@@ -12,13 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from radiant_dagster.adapters import ledger, sessions
+from radiant_dagster.adapters import agent_runs, ledger, sessions
 from radiant_dagster.adapters.agent_progress import watched
+from radiant_dagster.adapters.agent_runs import AgentCall
 from radiant_dagster.adapters.agents import ask_agent, may_fit_shortened
 from radiant_dagster.adapters.llm import LlmClient
 from radiant_dagster.adapters.metering import Meter, MeteredLlm
 from radiant_dagster.adapters.postgres import Database
-from radiant_dagster.adapters.sessions import AgentCall
 from radiant_dagster.adapters.toolbox import Toolbox
 from radiant_dagster.domain.governor import agent_call
 from radiant_dagster.domain.swarm import AgentResult, gave_up, is_second_malformed
@@ -86,7 +86,7 @@ class AgentTurns:
         while True:
             try:
                 with self.database.tenant_transaction(tenant_id) as cursor:
-                    call = sessions.begin_agent(
+                    call = agent_runs.begin_agent(
                         cursor, tenant_id, session_id, agent_id, run_id=run_id
                     )
             except BudgetExceeded as error:
@@ -110,10 +110,12 @@ class AgentTurns:
             with self.database.tenant_transaction(tenant_id) as cursor:
                 cost = meter.settle(cursor)
                 if again:  # the next call reads this code and asks for less
-                    sessions.note_fault(cursor, tenant_id, session_id, agent_id, result.error_code)
+                    agent_runs.note_fault(
+                        cursor, tenant_id, session_id, agent_id, result.error_code
+                    )
                 else:
                     offered = sessions.offered_from(call.session)
-                    sessions.finish_agent(cursor, tenant_id, session_id, result, offered)
+                    agent_runs.finish_agent(cursor, tenant_id, session_id, result, offered)
             if not again:
                 paid = replace(result, cost_micro_usd=cost)
                 return Turn(paid, call.agent["role"], call.agent["model"])
@@ -186,7 +188,7 @@ class AgentTurns:
                 raise
             elif not is_second_malformed(call.agent["error_code"], error.code, retry_number):
                 with self.database.tenant_transaction(tenant_id) as cursor:
-                    sessions.note_fault(cursor, tenant_id, session_id, agent_id, error.code)
+                    agent_runs.note_fault(cursor, tenant_id, session_id, agent_id, error.code)
                 self.retry(error, call.remaining_seconds - (time.monotonic() - started))
             return gave_up(agent_id, error.code, str(error))
 
@@ -196,5 +198,5 @@ class AgentTurns:
         result = gave_up(agent_id, error.code, str(error))
         with self.database.tenant_transaction(tenant_id) as cursor:
             ledger.note_refusal(cursor, tenant_id, session_id, error)
-            sessions.finish_agent(cursor, tenant_id, session_id, result)
+            agent_runs.finish_agent(cursor, tenant_id, session_id, result)
         return Turn(result, "", "")

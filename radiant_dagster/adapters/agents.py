@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from uuid import UUID
 
-from radiant_dagster.adapters import sessions
+from radiant_dagster.adapters import agent_runs, sessions
+from radiant_dagster.adapters.agent_runs import AgentCall
 from radiant_dagster.adapters.llm import Completion, CompletionRequest, LlmClient
 from radiant_dagster.adapters.postgres import Database
-from radiant_dagster.adapters.sessions import AgentCall
 from radiant_dagster.adapters.structured import ask_for_json
 from radiant_dagster.adapters.tool_rounds import AgentTools, Spent, converse
 from radiant_dagster.adapters.toolbox import Toolbox
@@ -40,7 +40,7 @@ def ask_agent(
 
     Args:
         llm: The gateway.
-        call: From `sessions.begin_agent`.
+        call: From `agent_runs.begin_agent`.
         tenant_id: Whose session it is.
         session_id: The session.
         call_seconds: Longest single call; the swarm's deadline may cut it shorter.
@@ -56,7 +56,7 @@ def ask_agent(
         LlmUnavailable: Another try may help; ``deadline`` where the swarm is out of time.
         Cancelled: The run was asked to stop.
     """
-    agent, offered = sessions.config_from(call.agent), sessions.offered_from(call.session)
+    agent, offered = agent_runs.config_from(call.agent), sessions.offered_from(call.session)
     if call.remaining_seconds <= 0:
         raise LlmUnavailable("deadline")
     task, was_shortened = _task(call)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from radiant_dagster.adapters import approvals, dispatch, reviews, sessions
+from radiant_dagster.adapters import agent_runs, approvals, dispatch, reviews, sessions
 from radiant_dagster.adapters.cato import Cato
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.synthesis import Synthesiser, check_draft, verdict_of
@@ -64,7 +64,7 @@ class Conclusion:
             sessions.advance(cursor, tenant_id, session_id, "concluding", conclude_run_id=run_id)
             row = sessions.get_session(cursor, tenant_id, session_id)
             decision = approvals.decision_of_session(cursor, tenant_id, session_id)
-            agents = sessions.agent_rows(cursor, tenant_id, session_id)
+            agents = agent_runs.agent_rows(cursor, tenant_id, session_id)
         verdict = decision["verdict"] if decision else None
         reviewed = decision is not None and decision["review_stage"] == "draft"
         if decision is not None and verdict == "approved":

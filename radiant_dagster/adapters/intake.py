@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
-from radiant_dagster.adapters import idempotency, ledger, sessions, submission
+from radiant_dagster.adapters import agent_runs, idempotency, ledger, sessions, submission
 from radiant_dagster.adapters.dagster_api import DagsterApi
 from radiant_dagster.adapters.idempotency import Reply
 from radiant_dagster.adapters.postgres import Cursor, Database
@@ -250,12 +250,12 @@ def asked_again(desk: Desk, session_id: UUID, *, user_id: str) -> Question:
         row = cursor.fetchone()
         if row is None:
             raise SessionNotFound(session_id)
-        agents = sessions.agent_rows(cursor, desk.tenant_id, session_id)
+        agents = agent_runs.agent_rows(cursor, desk.tenant_id, session_id)
     return Question(
         prompt=row["prompt"],
         user_id=user_id,
         domain=row["domain"],
-        agents=tuple(sessions.asked_config_from(agent) for agent in agents),
+        agents=tuple(agent_runs.asked_config_from(agent) for agent in agents),
         require_approval=row["require_approval"],
         context=row["context"],
         system_prompt=row["system_prompt"],

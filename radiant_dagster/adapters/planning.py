@@ -13,7 +13,7 @@ from uuid import UUID
 
 from psycopg2.extras import execute_values  # pyright: ignore[reportUnknownVariableType]
 
-from radiant_dagster.adapters import audit, ledger, sessions, tenants
+from radiant_dagster.adapters import agent_runs, audit, ledger, sessions, tenants
 from radiant_dagster.adapters.embeddings import paid_model
 from radiant_dagster.adapters.llm import LlmClient
 from radiant_dagster.adapters.postgres import Cursor, Database
@@ -211,7 +211,7 @@ def _plan(
     row = cursor.fetchone()
     if row is None:
         raise SessionNotFound(session_id)
-    rows = sessions.agent_rows(cursor, tenant_id, session_id)
+    rows = agent_runs.agent_rows(cursor, tenant_id, session_id)
     cursor.execute(IS_HELD, (tenant_id, session_id))
     if cursor.fetchone() is not None:
         return Plan(row, rows, 0, ())
@@ -228,9 +228,9 @@ def _plan(
     estimator = planner.estimator(row["prompt"], row["context"], row["system_prompt"])
     rungs = ladder(
         [
-            sessions.config_from(item)
+            agent_runs.config_from(item)
             if item["agent_id"] in bought
-            else sessions.asked_config_from(item)
+            else agent_runs.asked_config_from(item)
             for item in rows
         ],
         policy,
@@ -244,7 +244,7 @@ def _plan(
     reserved = _take(cursor, tenant_id, row, tried, kept, estimator)
     return Plan(
         sessions.get_session(cursor, tenant_id, session_id),
-        sessions.agent_rows(cursor, tenant_id, session_id),
+        agent_runs.agent_rows(cursor, tenant_id, session_id),
         reserved,
         start.reasons,
     )

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from radiant_dagster.adapters import approval_requests, approvals, sessions, tool_calls
+from radiant_dagster.adapters import agent_runs, approval_requests, approvals, sessions, tool_calls
 from radiant_dagster.adapters.postgres import Cursor
 from radiant_dagster.domain.approvals import answers_text
 from radiant_dagster.domain.phi import Detector, scrub_bundle
@@ -133,7 +133,7 @@ def submit(
     Returns:
         The request's id and whether its text is withheld.
     """
-    agents = sessions.agent_rows(cursor, tenant_id, session["id"])
+    agents = agent_runs.agent_rows(cursor, tenant_id, session["id"])
     calls = tool_calls.of_session(cursor, tenant_id, session["id"])
     review, withheld = scrubbed_review(detector, session, agents, draft, calls)
     stored = approval_requests.request_approval(

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from psycopg2 import sql
 
-from radiant_dagster.adapters import approvals, audit, sessions, tool_calls
+from radiant_dagster.adapters import agent_runs, approvals, audit, sessions, tool_calls
 from radiant_dagster.adapters.grimoire import reading, store
 from radiant_dagster.adapters.paging import Place
 from radiant_dagster.adapters.postgres import Cursor
@@ -189,7 +189,7 @@ def session_view(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> dict[str,
     """
     return {
         "session": sessions.get_session(cursor, tenant_id, session_id),
-        "agents": sessions.agent_rows(cursor, tenant_id, session_id),
+        "agents": agent_runs.agent_rows(cursor, tenant_id, session_id),
         "tool_calls": tool_calls.of_session(cursor, tenant_id, session_id),
         "audit": audit.of_session(cursor, tenant_id, session_id),
         **_reviews(cursor, tenant_id, session_id),
@@ -213,7 +213,7 @@ def released_view(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> dict[str
         raise SessionNotFound(session_id)
     if session["status"] not in TERMINAL:
         raise SessionStateConflict(session_id, session["status"], "its result comes with its end")
-    agents = sessions.agent_rows(cursor, tenant_id, session_id)
+    agents = agent_runs.agent_rows(cursor, tenant_id, session_id)
     if session["status"] != "completed":
         agents = [{**agent, "response": None} for agent in agents]
     return {"session": dict(session), "agents": agents, **_reviews(cursor, tenant_id, session_id)}

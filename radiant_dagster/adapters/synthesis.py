@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from radiant_dagster.adapters import ledger, sessions
+from radiant_dagster.adapters import agent_runs, ledger, sessions
 from radiant_dagster.adapters.cato import Cato
 from radiant_dagster.adapters.embeddings import EmbeddingModel
 from radiant_dagster.adapters.llm import Completion, CompletionRequest, LlmClient
@@ -112,8 +112,8 @@ class Synthesiser:
         """
         with self.database.tenant_transaction(tenant_id) as cursor:
             row = sessions.get_session(cursor, tenant_id, session_id)
-            rows = sessions.agent_rows(cursor, tenant_id, session_id)
-        results = [sessions.result_from(item) for item in rows]
+            rows = agent_runs.agent_rows(cursor, tenant_id, session_id)
+        results = [agent_runs.result_from(item) for item in rows]
         shown = shown_answers(results)
         call = _Call(tenant_id, session_id, row["prompt"], shown.results, guidance)
         meter = Meter(self.database, tenant_id, session_id)
@@ -257,7 +257,7 @@ def check_draft(database: Database, cato: Cato, tenant_id: UUID, session_id: UUI
     """Have Cato judge the draft and store the verdict; unavailable counts as blocked."""
     with database.tenant_transaction(tenant_id) as cursor:
         row = sessions.get_session(cursor, tenant_id, session_id)
-        agents = sessions.agent_rows(cursor, tenant_id, session_id)
+        agents = agent_runs.agent_rows(cursor, tenant_id, session_id)
     risk = cato.check_epistemic_safety(text_to_check(row, agents), row["domain"])
     with database.tenant_transaction(tenant_id) as cursor:
         sessions.update_session(

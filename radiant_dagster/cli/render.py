@@ -153,7 +153,7 @@ def agent_state(agent: AgentProgress) -> str:
     if agent.attempts > 1:
         state += f", try {agent.attempts}"
     if agent.cited:
-        state += f", cited {agent.cited} heuristic{'s' if agent.cited > 1 else ''}"
+        state += f", cited {counted(agent.cited, 'heuristic')}"
     return state
 
 

@@ -100,7 +100,7 @@ def agent_answer(document: Mapping[str, Any]) -> str:
 
     Args:
         document: ``question``, ``role``, and where given ``documents`` and ``heuristics``, as
-            `domain.swarm.agent_messages` builds it.
+            `domain.prompts.agent_messages` builds it.
     """
     question, role = _texts(document, "question"), _texts(document, "role") or "assistant"
     name, field = field_of(question)

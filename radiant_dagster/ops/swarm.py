@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from radiant_dagster.adapters import sessions
+from radiant_dagster.adapters import agent_runs, sessions
 from radiant_dagster.adapters.agent_turn import AgentTurns, Turn
 from radiant_dagster.adapters.planning import Plan, plan_session
 from radiant_dagster.domain.ladder import plan_table
@@ -149,7 +149,7 @@ def gather_answers(
     del answers  # they make this step wait; what counts is stored, and a retry may leave all out
     tenant_id, session_id = ids(ref)
     with database.database.tenant_transaction(tenant_id) as cursor:
-        rows = sessions.agent_rows(cursor, tenant_id, session_id)
+        rows = agent_runs.agent_rows(cursor, tenant_id, session_id)
     skipped = [row["agent_id"] for row in rows if row["status"] in UNFINISHED]
     if skipped:
         _turns(context, database, models, tools).take_all(
@@ -161,8 +161,8 @@ def gather_answers(
             cancelled=step_cancelled(),
         )
     with database.database.tenant_transaction(tenant_id) as cursor:
-        rows = sessions.agent_rows(cursor, tenant_id, session_id)
-        results = [sessions.result_from(row) for row in rows]
+        rows = agent_runs.agent_rows(cursor, tenant_id, session_id)
+        results = [agent_runs.result_from(row) for row in rows]
         status = swarm_status(results, len(rows))
         missing = missing_reasons(results, [row["agent_id"] for row in rows])
         sessions.update_session(

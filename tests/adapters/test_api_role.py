@@ -4,7 +4,7 @@ import uuid
 
 from psycopg2 import sql
 
-from radiant_dagster.adapters import budgets, idempotency, ledger, sessions
+from radiant_dagster.adapters import agent_runs, budgets, idempotency, ledger, sessions
 from radiant_dagster.adapters.idempotency import Reply
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.session_view import progress
@@ -42,8 +42,8 @@ def test_it_watches_and_cancels_a_live_session_and_nothing_of_it_stays_held(
     with database.tenant_transaction(tenant) as cursor:
         sessions.advance(cursor, tenant, session_id, "running", dagster_run_id="run")
         ledger.hold_for_session(cursor, tenant, session_id)
-        agent = sessions.agent_rows(cursor, tenant, session_id)[0]["agent_id"]
-        sessions.begin_agent(cursor, tenant, session_id, agent, run_id="run")
+        agent = agent_runs.agent_rows(cursor, tenant, session_id)[0]["agent_id"]
+        agent_runs.begin_agent(cursor, tenant, session_id, agent, run_id="run")
         insert(
             cursor, "agent_progress", tenant_id=tenant, session_id=session_id, agent_id=agent,
             text="The answer is", tokens=3,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from radiant_dagster.adapters import sessions
+from radiant_dagster.adapters import agent_runs, sessions
 from radiant_dagster.adapters.cato import EmbeddedCato
 from radiant_dagster.adapters.embeddings import (
     EmbeddingModel,
@@ -348,8 +348,8 @@ def test_an_answer_with_characters_that_postgres_cannot_hold_is_kept(
     result = AgentResult("b", "success", response="Four\x00 hours\ud800.")
 
     with database.tenant_transaction(tenant) as cursor:
-        sessions.finish_agent(cursor, tenant, session_id, result)
-        stored = sessions.agent_rows(cursor, tenant, session_id)[1]
+        agent_runs.finish_agent(cursor, tenant, session_id, result)
+        stored = agent_runs.agent_rows(cursor, tenant, session_id)[1]
 
     assert stored["status"] == "success"
     assert stored["response"] == "Four\ufffd hours\ufffd."

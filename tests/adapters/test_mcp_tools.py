@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from radiant_dagster.adapters import sessions, tenant_tools, tool_calls
+from radiant_dagster.adapters import agent_runs, tenant_tools, tool_calls
 from radiant_dagster.adapters.agents import ask_agent
 from radiant_dagster.adapters.available_tools import list_tools
 from radiant_dagster.adapters.embeddings import build_embeddings
@@ -72,7 +72,7 @@ def test_an_agent_calls_a_servers_tool_and_a_failing_one_is_a_result(
     )
 
     with database.tenant_transaction(tenant) as cursor:
-        call = sessions.begin_agent(cursor, tenant, session_id, "a", run_id="r")
+        call = agent_runs.begin_agent(cursor, tenant, session_id, "a", run_id="r")
     assert call is not None
     result = ask_agent(
         HttpLlm(models.url), call, tenant, session_id, call_seconds=30,
@@ -131,7 +131,7 @@ def test_a_server_that_is_gone_at_work_leaves_the_agent_without_its_tools(
     models.script(wants(("ward__free_beds", {"ward": "B"})), content("Unknown."))
 
     with database.tenant_transaction(tenant) as cursor:
-        call = sessions.begin_agent(cursor, tenant, session_id, "a", run_id="r")
+        call = agent_runs.begin_agent(cursor, tenant, session_id, "a", run_id="r")
     assert call is not None
     result = ask_agent(
         HttpLlm(models.url), call, tenant, session_id, call_seconds=30,

@@ -5,7 +5,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from radiant_dagster.adapters import sessions
+from radiant_dagster.adapters import agent_runs, sessions
 from radiant_dagster.adapters.llm_transports import build_llm
 from radiant_dagster.adapters.panels import agents_from, default_panels, load_panel_file
 from radiant_dagster.adapters.postgres import Database
@@ -103,11 +103,11 @@ def test_a_sound_request_is_stored_with_its_agents_and_estimate(
 
     with database.tenant_transaction(tenant) as cursor:
         row = sessions.get_session(cursor, tenant, session_id)
-        agents = sessions.agent_rows(cursor, tenant, session_id)
+        agents = agent_runs.agent_rows(cursor, tenant, session_id)
     assert row["status"] == "created"
     assert row["context"] == {"documents": ["\u201cquoted\u201d \\u0000"]}
     assert row["estimated_micro_usd"] == estimate.total_micro_usd > 0
-    assert tuple(sessions.config_from(agent) for agent in agents) == tuple(
+    assert tuple(agent_runs.config_from(agent) for agent in agents) == tuple(
         AgentConfig(**{**_fields(agent), "temperature": pytest.approx(agent.temperature)})
         for agent in request.agents
     )

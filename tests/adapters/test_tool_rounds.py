@@ -10,7 +10,7 @@ import psycopg2
 import psycopg2.extras
 import pytest
 
-from radiant_dagster.adapters import sessions, tenant_tools, tool_calls
+from radiant_dagster.adapters import agent_runs, sessions, tenant_tools, tool_calls
 from radiant_dagster.adapters.agent_turn import AgentTurns
 from radiant_dagster.adapters.embeddings import build_embeddings
 from radiant_dagster.adapters.http_client import HttpClient
@@ -83,7 +83,7 @@ class Desk:
 
     def row(self) -> dict[str, Any]:
         with self.database.tenant_transaction(self.tenant) as cursor:
-            return sessions.agent_rows(cursor, self.tenant, self.session)[0]
+            return agent_runs.agent_rows(cursor, self.tenant, self.session)[0]
 
     def recorded(self) -> list[dict[str, Any]]:
         with self.database.tenant_transaction(self.tenant) as cursor:

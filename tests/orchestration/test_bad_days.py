@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from radiant_dagster.adapters import sessions
+from radiant_dagster.adapters import agent_runs
 from radiant_dagster.definitions import defs
 from radiant_dagster.domain.swarm import AgentConfig
 from radiant_dagster.domain.synthesis import NOT_SYNTHESISED
@@ -73,7 +73,7 @@ def instance() -> Any:
 
 def agents(world: World, session_id: uuid.UUID) -> dict[str, dict[str, Any]]:
     with world.database.tenant_transaction(world.tenant) as cursor:
-        rows = sessions.agent_rows(cursor, world.tenant, session_id)
+        rows = agent_runs.agent_rows(cursor, world.tenant, session_id)
     return {row["agent_id"]: row for row in rows}
 
 

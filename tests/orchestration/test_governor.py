@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from radiant_dagster.adapters import budgets, ledger, sessions
+from radiant_dagster.adapters import agent_runs, budgets, ledger, sessions
 from radiant_dagster.adapters.budgets import Selection
 from radiant_dagster.adapters.run_outcomes import mark_cancelled, mark_failed
 from radiant_dagster.adapters.synthesis import Synthesiser
@@ -332,7 +332,7 @@ def test_every_failed_try_is_charged_by_whether_it_may_be_billed(
     assert day(world) == (0, row["cost_micro_usd"])
     assert row["cost_micro_usd"] == sum(line["actual_micro_usd"] for line in lines)
     with world.database.tenant_transaction(world.tenant) as cursor:
-        agents = sessions.agent_rows(cursor, world.tenant, session_id)
+        agents = agent_runs.agent_rows(cursor, world.tenant, session_id)
     for agent in agents:
         own = [line["actual_micro_usd"] for line in lines if line["agent_id"] == agent["agent_id"]]
         assert agent["cost_micro_usd"] == sum(own)

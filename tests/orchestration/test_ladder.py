@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from radiant_dagster.adapters import sessions, tenants
+from radiant_dagster.adapters import agent_runs, tenants
 from radiant_dagster.adapters.planning import plan_session, planner_from
 from radiant_dagster.adapters.session_view import session_view
 from radiant_dagster.cli.render import headline
@@ -34,7 +34,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 def agents(world: World, session_id: uuid.UUID) -> dict[str, dict[str, Any]]:
     with world.database.tenant_transaction(world.tenant) as cursor:
-        rows = sessions.agent_rows(cursor, world.tenant, session_id)
+        rows = agent_runs.agent_rows(cursor, world.tenant, session_id)
     return {row["agent_id"]: row for row in rows}
 
 

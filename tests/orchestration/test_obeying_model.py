@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
-from radiant_dagster.adapters import sessions
+from radiant_dagster.adapters import agent_runs, sessions
 from radiant_dagster.adapters.agent_turn import AgentTurns
 from radiant_dagster.adapters.embeddings import MiniLmEmbeddings
 from radiant_dagster.adapters.llm_transports import build_llm
@@ -59,7 +59,7 @@ def everything_said(world: World, session_id: uuid.UUID) -> str:
     """Return every answer, the draft and the final text of a session, and what was learned."""
     with world.database.tenant_transaction(world.tenant) as cursor:
         row = sessions.get_session(cursor, world.tenant, session_id)
-        agents = sessions.agent_rows(cursor, world.tenant, session_id)
+        agents = agent_runs.agent_rows(cursor, world.tenant, session_id)
         cursor.execute("select trigger_pattern, action_template from radiant.knowledge_heuristics")
         learned = [dict(item) for item in cursor.fetchall() if OBEYED in item["action_template"]]
     texts = [row["draft"], row["final_response"], *(agent["response"] for agent in agents)]

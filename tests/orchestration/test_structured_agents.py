@@ -9,7 +9,7 @@ import dagster as dg
 import psycopg2
 import pytest
 
-from radiant_dagster.adapters import sessions
+from radiant_dagster.adapters import agent_runs
 from radiant_dagster.adapters.panels import agents_from, agents_to_json
 from radiant_dagster.adapters.submission import prepare, store_session
 from radiant_dagster.domain.swarm import AgentConfig
@@ -37,7 +37,7 @@ def instance() -> Any:
 
 def judge(world: World, session_id: uuid.UUID) -> dict[str, Any]:
     with world.database.tenant_transaction(world.tenant) as cursor:
-        return sessions.agent_rows(cursor, world.tenant, session_id)[0]
+        return agent_runs.agent_rows(cursor, world.tenant, session_id)[0]
 
 
 def calls(world: World, agent: str = "judge") -> list[Any]:
@@ -110,9 +110,9 @@ def test_a_schema_survives_a_panel_and_a_rerun(world: World) -> None:
     session_id = submit(world, agents=stored)
 
     with world.database.tenant_transaction(world.tenant) as cursor:
-        rows = sessions.agent_rows(cursor, world.tenant, session_id)
+        rows = agent_runs.agent_rows(cursor, world.tenant, session_id)
 
-    assert tuple(sessions.config_from(row) for row in rows) == SWARM
+    assert tuple(agent_runs.config_from(row) for row in rows) == SWARM
 
 
 def test_watched_agents_stream_and_leave_no_text_behind(

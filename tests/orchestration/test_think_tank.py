@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from radiant_dagster.adapters import approvals, sessions
+from radiant_dagster.adapters import agent_runs, approvals, sessions
 from radiant_dagster.adapters.grimoire import credit, curation, reading
 from radiant_dagster.adapters.submission import prepare, store_session
 from radiant_dagster.definitions import defs
@@ -491,7 +491,7 @@ def test_reexecution_keeps_what_was_paid_before(world: World, instance: dg.Dagst
 
     row = session(world, session_id)
     with world.database.tenant_transaction(world.tenant) as cursor:
-        agents = sessions.agent_rows(cursor, world.tenant, session_id)
+        agents = agent_runs.agent_rows(cursor, world.tenant, session_id)
     spent_on_agents = sum(agent["cost_micro_usd"] for agent in agents)
     assert 0 < after_first < spent_on_agents < row["cost_micro_usd"]
 

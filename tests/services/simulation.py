@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from radiant_dagster.adapters import sessions
+from radiant_dagster.adapters import agent_runs, sessions
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.domain.swarm import quorum
 from tests.services.llm_server import Call
@@ -62,7 +62,7 @@ def judge(
     for session_id in session_ids:
         with database.tenant_transaction(tenant) as cursor:
             row = sessions.get_session(cursor, tenant, session_id)
-            agents = sessions.agent_rows(cursor, tenant, session_id)
+            agents = agent_runs.agent_rows(cursor, tenant, session_id)
             cursor.execute(CHARGED, (tenant, session_id))
             charged |= {(str(session_id), r["call"]): r["times"] for r in cursor.fetchall()}
         by_session[row["status"]] += 1
