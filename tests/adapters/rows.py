@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from concurrent.futures import Future
 from typing import Any
 
 from psycopg2 import sql
@@ -212,3 +213,14 @@ def insert_approval(cursor: Any, tenant_id: uuid.UUID, **changes: Any) -> uuid.U
     return approval_requests.request_approval(
         cursor, tenant_id, approval_id, session, **(values | changes)
     )
+
+
+def until_it_waits(owner: Any, work: Future[Any]) -> None:
+    """Return once somebody waits for a lock in this database, or the work is done without."""
+    waiting = 0
+    while not waiting and not work.done():
+        owner.execute(
+            "select count(*) as n from pg_stat_activity"
+            " where datname = current_database() and wait_event_type = 'Lock'"
+        )
+        waiting = owner.fetchone()["n"]

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg2
@@ -15,7 +15,7 @@ from radiant_dagster.adapters.ledger import Ticket
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.domain.governor import PlannedCall
 from radiant_dagster.errors import BudgetExceeded, BudgetMissing, Cancelled
-from tests.adapters.rows import insert, insert_session
+from tests.adapters.rows import insert, insert_session, until_it_waits
 
 THREADS = 32
 AGENT = PlannedCall("agent:a", "agent", "a", "gpt-4o", 200)
@@ -71,16 +71,6 @@ class Book:
 
     def overdue(self) -> None:
         self.owner.execute("update radiant.reservation set expires_at = clock_timestamp()")
-
-    def until_it_waits(self, work: Future[Any]) -> None:
-        """Return once somebody waits for a lock in this database, or the work is done without."""
-        waiting = 0
-        while not waiting and not work.done():
-            self.owner.execute(
-                "select count(*) as n from pg_stat_activity"
-                " where datname = current_database() and wait_event_type = 'Lock'"
-            )
-            waiting = self.owner.fetchone()["n"]
 
     def accounts(self) -> dict[str, tuple[int, int]]:
         """Return reserved and spent by scope, added up."""
@@ -293,7 +283,7 @@ def test_a_begin_that_waited_for_another_of_its_id_gets_the_attempt_that_one_too
         with crowd.database.tenant_transaction(crowd.tenant) as cursor:
             first = ledger.begin_call(cursor, crowd.tenant, session_id, "synthesis", begun_by=by)
             second = thread.submit(crowd.begin, session_id, "synthesis", by)
-            crowd.until_it_waits(second)
+            until_it_waits(crowd.owner, second)
         tickets = [first, second.result()]
 
     assert [ticket.attempt for ticket in tickets] == [1, 1]

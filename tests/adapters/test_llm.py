@@ -11,11 +11,7 @@ from uuid import UUID
 import pytest
 
 from radiant_dagster.adapters.http_client import HttpClient, process_client
-from radiant_dagster.adapters.llm import (
-    CompletionRequest,
-    LlmClient,
-    retry_after_seconds,
-)
+from radiant_dagster.adapters.llm import CompletionRequest, LlmClient, retry_after_seconds
 from radiant_dagster.adapters.llm_http import HttpLlm
 from radiant_dagster.adapters.llm_transports import build_llm
 from radiant_dagster.adapters.settings import Settings

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from radiant_dagster.adapters.grimoire import links, queue, store
 from radiant_dagster.adapters.grimoire.texts import Prepared, change_text
 from radiant_dagster.adapters.postgres import Database
-from tests.adapters.rows import insert_heuristic
+from tests.adapters.rows import insert_heuristic, until_it_waits
 from tests.adapters.test_merging import ACTION, MODEL, at, new
 
 NEAR, SAME, APART = 0.9, 0.99, 0.1
@@ -43,16 +43,6 @@ class Shelf:
             frozenset((row["a"], row["b"])): (row["kind"], row["state"], row["decided_by"])
             for row in self.owner.fetchall()
         }
-
-    def until_it_waits(self, work: Future[Any]) -> None:
-        """Return once somebody waits for a lock in this database, or the work is done without."""
-        waiting = 0
-        while not waiting and not work.done():
-            self.owner.execute(
-                "select count(*) as n from pg_stat_activity"
-                " where datname = current_database() and wait_event_type = 'Lock'"
-            )
-            waiting = self.owner.fetchone()["n"]
 
 
 @pytest.fixture
@@ -153,7 +143,7 @@ def test_an_edit_waits_for_a_librarian_and_sees_what_it_kept(
         with database.tenant_transaction(shelf.tenant) as cursor:
             store.keep_learned(cursor, shelf.tenant, lesson)
             edit = thread.submit(shelf.edit, item, NEAR)
-            shelf.until_it_waits(edit)
+            until_it_waits(shelf.owner, edit)
         edit.result()
 
     assert shelf.pairs() == {frozenset((item, lesson.id)): ("near_copy", "open", None)}

@@ -14,12 +14,7 @@ from radiant_dagster.adapters.submission import prepare, require_models, store_s
 from radiant_dagster.adapters.tenants import create_tenant, find_tenant, list_tenants
 from radiant_dagster.domain.sessions import MAX_PROMPT_CHARACTERS
 from radiant_dagster.domain.swarm import AgentConfig
-from radiant_dagster.errors import (
-    ConfigurationError,
-    InvalidInput,
-    LlmUnavailable,
-    TenantNotFound,
-)
+from radiant_dagster.errors import ConfigurationError, InvalidInput, LlmUnavailable, TenantNotFound
 from tests.services.llm_server import LlmServer
 
 AGENT = AgentConfig("analyst", "analyst", "gpt-4o")
