@@ -13,11 +13,7 @@ from radiant_dagster.adapters.structured import ask_for_json
 from radiant_dagster.adapters.tool_rounds import AgentTools, Spent, converse
 from radiant_dagster.adapters.toolbox import Toolbox
 from radiant_dagster.domain.prompts import agent_messages, cited_numbers
-from radiant_dagster.domain.shortening import (
-    INPUT_SHORTENED,
-    INPUT_SHORTENED_MESSAGE,
-    shortened,
-)
+from radiant_dagster.domain.shortening import INPUT_SHORTENED, INPUT_SHORTENED_MESSAGE, shortened
 from radiant_dagster.domain.swarm import AgentResult, SwarmTask
 from radiant_dagster.errors import LlmRejected, LlmUnavailable
 

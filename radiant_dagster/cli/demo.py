@@ -24,7 +24,8 @@ from radiant_dagster.adapters.intake import Question
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings, default_home
 from radiant_dagster.cli.common import Client, client_of, duration, make_console, plain, usd
-from radiant_dagster.cli.render import LinePrinter, boxed, render_result
+from radiant_dagster.cli.progress import LinePrinter
+from radiant_dagster.cli.render import boxed, render_result
 from radiant_dagster.cli.think import follow, load_view, submit_and_launch
 from radiant_dagster.domain.approvals import Vote
 from radiant_dagster.domain.wording import counted

@@ -9,7 +9,7 @@ from radiant_dagster.adapters import tenants
 from radiant_dagster.adapters.embeddings import build_embeddings
 from radiant_dagster.adapters.grimoire import reading
 from radiant_dagster.adapters.grimoire.search import floor_of, nearest
-from radiant_dagster.cli import grimoire_curate, grimoire_files
+from radiant_dagster.cli import grimoire_curate, grimoire_files, grimoire_queue
 from radiant_dagster.cli.common import (
     Either,
     connect,
@@ -203,6 +203,7 @@ def show(heuristic_id: str, tenant: str | None, as_json: bool) -> None:
 
 
 for command in (
+    *grimoire_queue.COMMANDS,
     *grimoire_curate.COMMANDS,
     *grimoire_files.COMMANDS,
     calibrate,

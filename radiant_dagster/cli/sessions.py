@@ -21,8 +21,9 @@ from radiant_dagster.cli.common import (
     tenant_option,
     usd,
 )
+from radiant_dagster.cli.progress import progress_table
 from radiant_dagster.cli.remote import Remote
-from radiant_dagster.cli.render import STYLES, progress_table, render_details
+from radiant_dagster.cli.render import STYLES, render_details
 from radiant_dagster.cli.think import load_view, start, watch
 from radiant_dagster.wire.base import MAX_PAGE
 

@@ -43,8 +43,9 @@ from radiant_dagster.cli.common import (
     valid_text,
 )
 from radiant_dagster.cli.main import EXIT_FAILED, EXIT_INTERRUPTED
+from radiant_dagster.cli.progress import LinePrinter, progress_table
 from radiant_dagster.cli.remote import Remote
-from radiant_dagster.cli.render import LinePrinter, progress_table, render_result
+from radiant_dagster.cli.render import render_result
 from radiant_dagster.domain.governor import SessionEstimate
 from radiant_dagster.domain.sessions import SessionRequest
 from radiant_dagster.domain.swarm import AgentConfig

@@ -75,6 +75,7 @@ ACTIONS: Mapping[str, str] = {
     "approval.cancelled": "Cancelled",
     "approval.escalated": "Seniors were asked",
     "approval.reminder": "Reminder sent",
+    "approval.retried": "Carried out again",
     "heuristic.quarantined": "Learned",
     "heuristic.promoted": "Promoted",
     "heuristic.retired": "Retired",

@@ -6,12 +6,7 @@ from radiant_dagster.adapters import agent_runs, sessions
 from radiant_dagster.adapters.agent_turn import AgentTurns, Turn
 from radiant_dagster.adapters.planning import Plan, plan_session
 from radiant_dagster.domain.ladder import plan_table
-from radiant_dagster.domain.swarm import (
-    mapping_key,
-    missing_reasons,
-    quorum,
-    swarm_status,
-)
+from radiant_dagster.domain.swarm import mapping_key, missing_reasons, quorum, swarm_status
 from radiant_dagster.engine.cancellation import step_cancelled
 from radiant_dagster.engine.steps import ids, ref_of, retry_model_call, session_op
 from radiant_dagster.errors import QuorumNotReached

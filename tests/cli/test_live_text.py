@@ -12,7 +12,7 @@ from rich.console import Console
 
 from radiant_dagster.adapters.session_view import AgentProgress, Progress
 from radiant_dagster.cli.live_text import End
-from radiant_dagster.cli.render import progress_table
+from radiant_dagster.cli.progress import progress_table
 
 
 def agent(name: str = "analyst", **changes: Any) -> AgentProgress:

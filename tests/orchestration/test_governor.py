@@ -15,14 +15,7 @@ from radiant_dagster.definitions import defs
 from radiant_dagster.errors import BudgetExceeded, Cancelled
 from radiant_dagster.resources import process_embeddings, process_llm, process_settings
 from tests.conftest import World
-from tests.orchestration.test_think_tank import (
-    conclude,
-    decide,
-    session,
-    submit,
-    think,
-    tick,
-)
+from tests.orchestration.test_think_tank import conclude, decide, session, submit, think, tick
 from tests.services.llm_server import EMPTY_CHOICES, MALFORMED, Reply, content, error
 
 
