@@ -79,8 +79,9 @@ def index(url: str | None, rows: int | None, as_json: bool) -> None:
     """Give every large domain of the Grimoire a vector index of its own.
 
     Without one every heuristic of the domain is compared with the question, which is as right and,
-    above some thousands, slower. Indexes of domains that shrank to half as many are dropped.
-    Sessions go on meanwhile; run it from time to time, `radiant doctor` tells when it is needed.
+    above some thousands, slower. The largest hundred domains get one: more would slow every
+    statement down. Those of domains that shrank to half as many are dropped. Sessions go on
+    meanwhile; run it from time to time, `radiant doctor` tells when it is needed.
     """
     settings = load_settings()
     above = settings.grimoire_exact_rows if rows is None else rows
@@ -103,7 +104,7 @@ def index(url: str | None, rows: int | None, as_json: bool) -> None:
     else:
         click.echo(
             f"Made: {len(done.created)}. Dropped: {len(done.dropped)}. "
-            f"Every domain above {above} heuristics has its index."
+            f"The largest domains above {above} heuristics have their index."
         )
 
 

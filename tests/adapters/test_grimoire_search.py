@@ -100,7 +100,9 @@ def clustered(random: np.random.Generator, count: int) -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def copy_rows(owner: Any, tenant: uuid.UUID, domain: str, vectors: np.ndarray) -> None:
+def copy_rows(
+    owner: Any, tenant: uuid.UUID, domain: str, vectors: np.ndarray, model: str = SMALL_MODEL
+) -> None:
     lines = io.StringIO()
     for vector in vectors:
         item = uuid.uuid4()
@@ -108,7 +110,7 @@ def copy_rows(owner: Any, tenant: uuid.UUID, domain: str, vectors: np.ndarray) -
         lines.write(
             f"{tenant}\t{item}\t{domain}\tA question of some kind\tName the source and its "
         )
-        lines.write(f"date.\t[{text}]\t{SMALL_MODEL}\tactive\t\\\\x{item.hex}\thuman\t2100-01-01\n")
+        lines.write(f"date.\t[{text}]\t{model}\tactive\t\\\\x{item.hex}\thuman\t2100-01-01\n")
     lines.seek(0)
     owner.copy_expert(
         "copy radiant.knowledge_heuristics (tenant_id, id, domain, trigger_pattern,"
@@ -271,6 +273,23 @@ def test_a_domain_gets_its_index_above_the_limit_and_keeps_it_down_to_half(
     assert lacking(8) == 0
     assert arranged(17) == (0, 0)
     assert arranged(18) == (0, 1)
+
+
+def test_the_largest_domains_get_an_index_and_no_more_than_can_be_afforded(
+    database: Database, tenant: uuid.UUID, owner: Any, owner_url: str
+) -> None:
+    models = [f"model-{n:03}" for n in range(vector_index.MOST_INDEXES + 2)]
+    vectors = clustered(np.random.default_rng(2), 3)
+    for name in models:
+        with database.tenant_transaction(tenant) as cursor:
+            search.register_model(cursor, name, DIMENSIONS, 0.5, "a test")
+        copy_rows(owner, tenant, "general", vectors[: 2 if name in models[:2] else 3], name)
+
+    done = vector_index.arrange(database, owner_url, 1)
+
+    assert {item.model_id for item in done.created} == set(models[2:])
+    with database.system_transaction("radiant_maintenance") as cursor:
+        assert vector_index.without_index(cursor, 1) == ()
 
 
 def test_two_arrangements_at_once_make_one_index(
