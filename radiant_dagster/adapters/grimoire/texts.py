@@ -4,8 +4,9 @@ Checks and the embedding come before any transaction: a model may take seconds. 
 rule is refused with the field and the fix, and never quoted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import psycopg2.errors
@@ -160,44 +161,21 @@ def change_text(
         CurationForbidden: It is active and came from the curator's own session, where it could
             hurt.
     """
-    content = content_sha256(text.trigger_pattern, text.action_template)
     neighbours.lock_domain_of(cursor, tenant_id, heuristic_id)
     row = lock(cursor, tenant_id, heuristic_id, if_version=if_version)
     require_possible(row, Edit if restores is None else Rollback, actor)
     after = {**row, "version": row["version"] + 1}
     after |= {"trigger_pattern": text.trigger_pattern, "action_template": text.action_template}
-    exact = text_hash(after)
-    if exact == text_hash(row):
-        raise InvalidInput(
-            "action_template", "is as before, and so is the trigger", "Change one of them."
-        )
-    cursor.execute(SAME_TEXT, (tenant_id, row["domain"], row["polarity"], content, heuristic_id))
-    same = cursor.fetchone()
-    if same is not None:
-        raise _same_text(str(same["id"]))
+    _require_new(cursor, tenant_id, row, after)
     if row["state"] == "active":
         require_second_person(
             heuristic_id, domain=row["domain"], source_user=row["source_user"], actor=actor
         )
     floor_of(cursor, text.embedding_model)  # refuses a model that nothing could be found with
-    values = {
-        "trigger": text.trigger_pattern,
-        "action": text.action_template,
-        "embedding": halfvec(text.embedding),
-        "model": text.embedding_model,
-        "content": content,
-        "exact": exact,
-        "actor": actor,
-        "tenant": tenant_id,
-        "id": heuristic_id,
-    }
-    try:
-        cursor.execute(SET_TEXT, values)
-    except psycopg2.errors.UniqueViolation:  # learned between the look above and now
-        raise _same_text("another heuristic") from None
+    _store(cursor, tenant_id, after, text, actor=actor)
     add_version(
         cursor, tenant_id, heuristic_id,
-        editor=actor, sha256=exact, reason=reason, restores=restores,
+        editor=actor, sha256=text_hash(after), reason=reason, restores=restores,
     )  # fmt: skip
     place = Place(heuristic_id, row["domain"], text.embedding, text.embedding_model)
     linked, outdated = neighbours.link_again(cursor, tenant_id, place, after, actor=actor)
@@ -208,6 +186,44 @@ def change_text(
         cursor, tenant_id, after, "edited" if restores is None else "rolled_back",
         actor=actor, **facts,
     )  # fmt: skip
+
+
+def _require_new(
+    cursor: Cursor, tenant_id: UUID, row: Mapping[str, Any], after: Mapping[str, Any]
+) -> None:
+    if text_hash(after) == text_hash(row):
+        raise InvalidInput(
+            "action_template", "is as before, and so is the trigger", "Change one of them."
+        )
+    of = (tenant_id, row["domain"], row["polarity"], _content(after), row["id"])
+    cursor.execute(SAME_TEXT, of)
+    same = cursor.fetchone()
+    if same is not None:
+        raise _same_text(str(same["id"]))
+
+
+def _store(
+    cursor: Cursor, tenant_id: UUID, after: Mapping[str, Any], text: Prepared, *, actor: str
+) -> None:
+    values = {
+        "trigger": text.trigger_pattern,
+        "action": text.action_template,
+        "embedding": halfvec(text.embedding),
+        "model": text.embedding_model,
+        "content": _content(after),
+        "exact": text_hash(after),
+        "actor": actor,
+        "tenant": tenant_id,
+        "id": after["id"],
+    }
+    try:
+        cursor.execute(SET_TEXT, values)
+    except psycopg2.errors.UniqueViolation:  # unmerged between the look before and now
+        raise _same_text("another heuristic") from None
+
+
+def _content(row: Mapping[str, Any]) -> bytes:
+    return content_sha256(row["trigger_pattern"], row["action_template"])
 
 
 def _same_text(other: str) -> InvalidInput:
