@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,6 +140,31 @@ def test_an_event_that_could_not_be_written_is_raised_and_written_later(
         assert [entry.get_dagster_event().message for entry in instance.all_logs(run.run_id)] == [
             "while away"
         ]
+
+
+def test_events_that_follow_each_other_travel_together_and_need_nobody_to_fetch_them(
+    instance: dg.DagsterInstance, database_url: str
+) -> None:
+    run = instance.create_run_for_job(job_def=engine_jobs.swarm)
+    admin = psycopg2.connect(database_url)
+    admin.autocommit = True
+
+    for number in range(60):
+        instance.report_engine_event(str(number), run)
+        time.sleep(0.002)  # as steps beside each other report, not in one breath
+
+    written, inserts = 0, 0
+    deadline = time.monotonic() + 30
+    while written < 60 and time.monotonic() < deadline:
+        with admin.cursor() as cursor:
+            cursor.execute(
+                "select count(*), count(distinct xmin::text) from event_logs where run_id = %s",
+                (run.run_id,),
+            )
+            ((written, inserts),) = cursor.fetchall()
+    admin.close()
+    assert written == 60
+    assert inserts <= 15
 
 
 def test_thirty_two_threads_share_three_connections(
