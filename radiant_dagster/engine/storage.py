@@ -16,9 +16,10 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Self
+from functools import cache, partial
+from typing import Any, ClassVar, Self
 
 import dagster as dg
 import psycopg2
@@ -41,6 +42,9 @@ from sqlalchemy.exc import DisconnectionError
 
 # Connections to Postgres that Dagster may hold in one process.
 MAX_CONNECTIONS = 3
+# What a server process (webserver, daemon, code server) keeps, and how many more it may open.
+KEPT_CONNECTIONS = 2
+MOST_IN_A_RUSH = 20
 GROUP_SIZE = 200  # events in one INSERT
 MOST_WAITING = 2_000  # then writers wait for the database
 # Lets the events of steps that work side by side travel together: an INSERT costs the same for one
@@ -68,6 +72,25 @@ def pooled_engine(postgres_url: str) -> Engine:
     return engine
 
 
+@cache
+def server_engine(postgres_url: str, pid: int) -> Engine:
+    """Return the one engine of a server process, which opens further connections in a rush.
+
+    Args:
+        postgres_url: Dagster's database.
+        pid: Of this process; a fork makes an engine of its own.
+    """
+    return db.create_engine(
+        postgres_url,
+        isolation_level="AUTOCOMMIT",
+        pool_size=KEPT_CONNECTIONS,
+        max_overflow=MOST_IN_A_RUSH,
+        pool_recycle=1800,
+        pool_pre_ping=True,  # a server may rest for long and must not stumble over a restart
+        connect_args={"application_name": f"{APPLICATION_NAME}-server/{pid}"},
+    )
+
+
 def _note_use(_connection: Any, record: Any) -> None:
     record.info["used"] = time.monotonic()
 
@@ -86,20 +109,33 @@ def _ping_idle(connection: Any, record: Any, _proxy: Any) -> None:
         raise DisconnectionError from None  # SQLAlchemy takes a fresh connection then
 
 
-class _RunStorage(PostgresRunStorage):
-    _has_run_stats: bool | None = None
+class _Remembers:
+    """Asks once a process whether the tables are as new as the code.
 
-    def has_run_stats_index_cols(self) -> bool:
-        # Dagster reflects the table's columns at every read and update of a run: three catalogue
-        # queries that were a sixth of a worker's CPU. The columns do not go away under a process.
-        if self._has_run_stats is None:
-            self._has_run_stats = super().has_run_stats_index_cols()
-        return self._has_run_stats
+    Dagster reflects them at every read and write of a run and at every tick of a sensor, which was
+    a sixth of a worker's CPU and half of what an idle daemon asked for. What is there stays there;
+    what is missing may come with a migration, so it is asked for again.
+    """
+
+    postgres_url: str
+    _there: ClassVar[set[tuple[str, str]]] = set()
+
+    def _has(self, what: str, look: Callable[[], bool]) -> bool:
+        key = (self.postgres_url, what)
+        if key not in self._there and look():
+            self._there.add(key)
+        return key in self._there
 
 
-class _PooledRunStorage(_RunStorage):
+class _RunStorage(_Remembers, PostgresRunStorage):
     def share(self, engine: Engine) -> None:
         self._engine = engine
+
+    def has_run_stats_index_cols(self) -> bool:
+        return self._has("run stats", super().has_run_stats_index_cols)
+
+    def has_backfill_id_column(self) -> bool:
+        return self._has("backfill id", super().has_backfill_id_column)
 
     def run_status(self, run_id: str) -> dg.DagsterRunStatus | None:
         """Return a run's status alone; reading the whole run costs twenty times as much."""
@@ -110,20 +146,34 @@ class _PooledRunStorage(_RunStorage):
 
 
 def run_status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus | None:
-    """Return a run's status, cheaply where the instance is pooled; None for an unknown run."""
+    """Return a run's status, cheaply where the storage is ours; None for an unknown run."""
     storage = instance.run_storage
-    if isinstance(storage, _PooledRunStorage):
+    if isinstance(storage, _RunStorage):
         return storage.run_status(run_id)
     run = instance.get_run_by_id(run_id)
     return None if run is None else run.status
 
 
-class _PooledScheduleStorage(PostgresScheduleStorage):
+class _ScheduleStorage(_Remembers, PostgresScheduleStorage):
+    def share(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def has_instigators_table(self) -> bool:
+        return self._has("instigators", super().has_instigators_table)
+
+    def _has_instigators_table(self, conn: Connection) -> bool:
+        return self._has("instigators", partial(super()._has_instigators_table, conn))
+
+    def has_secondary_index_table(self) -> bool:
+        return self._has("secondary indexes", super().has_secondary_index_table)
+
+
+class _EventLogStorage(PostgresEventLogStorage):
     def share(self, engine: Engine) -> None:
         self._engine = engine
 
 
-class GroupingEventLogStorage(PostgresEventLogStorage):
+class GroupingEventLogStorage(_EventLogStorage):
     """Event log that writes steps' events in groups, behind the step's back."""
 
     def share(self, engine: Engine) -> None:
@@ -133,7 +183,7 @@ class GroupingEventLogStorage(PostgresEventLogStorage):
         self._writing = threading.Lock()
         self._writer: threading.Thread | None = None
         self._closed = False
-        self._engine = engine
+        super().share(engine)
 
     def store_event(self, event: EventLogEntry) -> None:
         """Store an event now or within milliseconds, in order."""
@@ -217,8 +267,12 @@ def _may_wait(event: EventLogEntry) -> bool:
 class RadiantPostgresStorage(DagsterPostgresStorage):
     """`DagsterPostgresStorage` for the webserver, the daemon and the code server.
 
-    Dagster's own but for one thing, see `_RunStorage`: they read runs all the time.
+    They ask all the time, see `_Remembers`. Dagster's own opens a connection a statement
+    here, and three more wherever an instance is made, which the code server does at each tick of
+    each sensor, to ask whether the tables are there. Here a process keeps a few, and asks once.
     """
+
+    _prepared: ClassVar[set[str]] = set()
 
     def __init__(
         self,
@@ -226,8 +280,20 @@ class RadiantPostgresStorage(DagsterPostgresStorage):
         should_autocreate_tables: bool = True,
         inst_data: ConfigurableClassData | None = None,
     ) -> None:
-        super().__init__(postgres_url, should_autocreate_tables, inst_data)
-        self._run_storage = _RunStorage(postgres_url, should_autocreate_tables=False)
+        create = should_autocreate_tables and postgres_url not in self._prepared
+        super().__init__(postgres_url, create, inst_data)
+        self._prepared.add(postgres_url)
+        events = _EventLogStorage(postgres_url, should_autocreate_tables=False)
+        self._share(server_engine(postgres_url, os.getpid()), events)
+
+    def _share(self, engine: Engine, events: _EventLogStorage) -> None:
+        runs = _RunStorage(self.postgres_url, should_autocreate_tables=False)
+        schedules = _ScheduleStorage(self.postgres_url, should_autocreate_tables=False)
+        for storage in (runs, events, schedules):
+            storage.share(engine)
+        self._run_storage, self._event_log_storage = runs, events
+        self._schedule_storage = schedules
+        self.engine = engine
 
     @classmethod
     def from_config_value(
@@ -251,12 +317,5 @@ class PooledPostgresStorage(RadiantPostgresStorage):
         inst_data: ConfigurableClassData | None = None,
     ) -> None:
         super().__init__(postgres_url, should_autocreate_tables, inst_data)
-        runs = _PooledRunStorage(postgres_url, should_autocreate_tables=False)
         events = GroupingEventLogStorage(postgres_url, should_autocreate_tables=False)
-        schedules = _PooledScheduleStorage(postgres_url, should_autocreate_tables=False)
-        engine = pooled_engine(postgres_url)
-        for storage in (runs, events, schedules):
-            storage.share(engine)
-        self._run_storage, self._event_log_storage = runs, events
-        self._schedule_storage = schedules
-        self.engine = engine
+        self._share(pooled_engine(postgres_url), events)

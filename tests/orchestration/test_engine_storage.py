@@ -1,5 +1,6 @@
 """The pooled instance and the grouped event log, on a real Postgres."""
 
+import json
 import os
 import threading
 import time
@@ -12,6 +13,7 @@ import psycopg2
 import pytest
 from dagster._core.execution.api import execute_run_iterator
 from dagster._core.instance.ref import InstanceRef
+from psycopg2 import sql
 
 from radiant_dagster.engine import instance as engine_instance
 from radiant_dagster.engine.celery_app import execute_launched_run
@@ -20,6 +22,7 @@ from radiant_dagster.engine.storage import (
     APPLICATION_NAME,
     MAX_CONNECTIONS,
     GroupingEventLogStorage,
+    RadiantPostgresStorage,
 )
 from radiant_dagster.errors import ConfigurationError
 from tests.orchestration import engine_jobs
@@ -165,6 +168,68 @@ def test_events_that_follow_each_other_travel_together_and_need_nobody_to_fetch_
     admin.close()
     assert written == 60
     assert inserts <= 15
+
+
+@pytest.fixture
+def server_home(tmp_path: Path, database_url: str) -> Path:
+    """A dagster.yaml as the servers of the stack have it."""
+    storage = {
+        "module": RadiantPostgresStorage.__module__,
+        "class": RadiantPostgresStorage.__name__,
+        "config": {"postgres_url": database_url},
+    }
+    config = {"storage": {"custom": storage}, "telemetry": {"enabled": False}}
+    (tmp_path / "dagster.yaml").write_text(json.dumps(config))
+    return tmp_path
+
+
+def backends_of_servers(database_url: str, action: str) -> set[int]:
+    admin = psycopg2.connect(database_url)
+    with admin.cursor() as cursor:
+        cursor.execute(
+            sql.SQL(
+                "select pid, {} from pg_stat_activity"
+                " where application_name like %s and datname = current_database()"
+            ).format(sql.SQL(action)),
+            (f"{APPLICATION_NAME}-server/%",),
+        )
+        found = {row[0] for row in cursor.fetchall()}
+    admin.close()
+    return found
+
+
+def look_around(home: Path) -> None:
+    """Do what the code server does at a tick of a sensor: make an instance, read, forget it."""
+    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home))) as instance:
+        instance.get_runs(limit=1)
+        instance.get_daemon_heartbeats()
+        instance.all_instigator_state()
+        instance.event_log_storage.get_pool_limits()
+
+
+def test_a_server_s_instances_keep_one_connection_instead_of_opening_one_a_statement(
+    server_home: Path, database_url: str
+) -> None:
+    look_around(server_home)
+    first = backends_of_servers(database_url, "true")
+
+    for _ in range(5):
+        look_around(server_home)
+
+    assert len(first) == 1
+    assert backends_of_servers(database_url, "true") == first
+
+
+def test_a_server_goes_on_after_its_connections_were_cut(
+    server_home: Path, database_url: str
+) -> None:
+    look_around(server_home)
+    cut = backends_of_servers(database_url, "pg_terminate_backend(pid)")
+
+    look_around(server_home)
+
+    assert cut
+    assert not backends_of_servers(database_url, "true") & cut
 
 
 def test_thirty_two_threads_share_three_connections(
