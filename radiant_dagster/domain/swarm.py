@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -355,7 +356,8 @@ class Synthesis(BaseModel):
 SYNTHESIS_SCHEMA_NAME = "synthesis_v1"
 
 
-def synthesis_schema() -> dict[str, Any]:
+@cache
+def synthesis_schema() -> Mapping[str, Any]:
     """Return the JSON schema sent along with the synthesis call."""
     return Synthesis.model_json_schema()
 
