@@ -18,7 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any, ClassVar, Self
 
 import dagster as dg
@@ -26,6 +26,7 @@ import psycopg2
 import sqlalchemy as db
 from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
 from dagster._core.events.log import EventLogEntry
+from dagster._core.snap.execution_plan_snapshot import ExecutionPlanSnapshot
 from dagster._core.storage.event_log import SqlEventLogStorageTable
 from dagster._core.storage.runs.schema import RunsTable
 from dagster._serdes import ConfigurableClassData
@@ -45,6 +46,7 @@ MAX_CONNECTIONS = 3
 # What a server process (webserver, daemon, code server) keeps, and how many more it may open.
 KEPT_CONNECTIONS = 2
 MOST_IN_A_RUSH = 20
+PLANS = 16  # remembered; some hundred kilobytes each at the most
 GROUP_SIZE = 200  # events in one INSERT
 MOST_WAITING = 2_000  # then writers wait for the database
 # Lets the events of steps that work side by side travel together: an INSERT costs the same for one
@@ -130,6 +132,11 @@ class _Remembers:
 class _RunStorage(_Remembers, PostgresRunStorage):
     def share(self, engine: Engine) -> None:
         self._engine = engine
+        # A run reads its plan twice, and all sessions have the same. Its id is its content's hash.
+        self._plan_of = lru_cache(PLANS)(super().get_execution_plan_snapshot)
+
+    def get_execution_plan_snapshot(self, execution_plan_snapshot_id: str) -> ExecutionPlanSnapshot:
+        return self._plan_of(execution_plan_snapshot_id)
 
     def has_run_stats_index_cols(self) -> bool:
         return self._has("run stats", super().has_run_stats_index_cols)

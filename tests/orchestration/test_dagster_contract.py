@@ -69,6 +69,9 @@ SIGNATURES: dict[str, tuple[str, ...]] = {
     "dagster_postgres:DagsterPostgresStorage.__init__": (
         "postgres_url", "should_autocreate_tables", "inst_data",
     ),
+    "dagster_postgres:PostgresRunStorage.get_execution_plan_snapshot": (
+        "execution_plan_snapshot_id",
+    ),
     "dagster_postgres:PostgresRunStorage.has_run_stats_index_cols": (),
     "dagster_postgres:PostgresRunStorage.has_backfill_id_column": (),
     "dagster_postgres:PostgresScheduleStorage.has_instigators_table": (),

@@ -232,6 +232,23 @@ def test_a_server_goes_on_after_its_connections_were_cut(
     assert not backends_of_servers(database_url, "true") & cut
 
 
+def test_a_plan_that_was_read_once_is_not_asked_for_again(
+    instance: dg.DagsterInstance, database_url: str
+) -> None:
+    run = instance.create_run_for_job(job_def=engine_jobs.swarm)
+    plan_id = run.execution_plan_snapshot_id
+    assert plan_id is not None
+    first = instance.get_execution_plan_snapshot(plan_id)
+    admin = psycopg2.connect(database_url)
+    with admin, admin.cursor() as cursor:  # the next run stores it again
+        cursor.execute("delete from snapshots where snapshot_id = %s", (plan_id,))
+        deleted = cursor.rowcount
+    admin.close()
+
+    assert deleted == 1
+    assert instance.get_execution_plan_snapshot(plan_id) == first
+
+
 def test_thirty_two_threads_share_three_connections(
     instance: dg.DagsterInstance, database_url: str
 ) -> None:
