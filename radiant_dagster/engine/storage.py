@@ -36,7 +36,11 @@ from dagster_postgres import (
     PostgresRunStorage,
     PostgresScheduleStorage,
 )
-from dagster_postgres.utils import create_pg_connection, pg_url_from_config
+from dagster_postgres.utils import (
+    create_pg_connection,
+    pg_url_from_config,
+    set_pg_statement_timeout,
+)
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DisconnectionError
@@ -44,7 +48,7 @@ from sqlalchemy.exc import DisconnectionError
 # Connections to Postgres that Dagster may hold in one process.
 MAX_CONNECTIONS = 3
 # What a server process (webserver, daemon, code server) keeps, and how many more it may open.
-KEPT_CONNECTIONS = 2
+KEPT_CONNECTIONS = 5
 MOST_IN_A_RUSH = 20
 PLANS = 16  # remembered; some hundred kilobytes each at the most
 GROUP_SIZE = 200  # events in one INSERT
@@ -76,20 +80,41 @@ def pooled_engine(postgres_url: str) -> Engine:
 
 @cache
 def server_engine(postgres_url: str, pid: int) -> Engine:
-    """Return the one engine of a server process, which opens further connections in a rush.
+    """Return the one engine of the daemon or the code server.
 
     Args:
         postgres_url: Dagster's database.
         pid: Of this process; a fork makes an engine of its own.
     """
+    # They rest for seconds and must not stumble over a server that was restarted meanwhile.
+    return _server_engine(postgres_url, pid, MOST_IN_A_RUSH, pool_recycle=1800, pool_pre_ping=True)
+
+
+@cache
+def webserver_engine(
+    postgres_url: str, pid: int, statement_timeout_ms: int, pool_recycle_seconds: int, overflow: int
+) -> Engine:
+    """Return the one engine of the webserver, with the limits of its command line."""
+    engine = _server_engine(postgres_url, pid, overflow, pool_recycle=pool_recycle_seconds)
+    event.listen(
+        engine,
+        "connect",
+        lambda connection, _: set_pg_statement_timeout(connection, statement_timeout_ms),
+    )
+    event.listen(engine, "checkin", _note_use)
+    event.listen(engine, "checkout", _ping_idle)
+    return engine
+
+
+def _server_engine(postgres_url: str, pid: int, overflow: int, **options: Any) -> Engine:
     return db.create_engine(
         postgres_url,
         isolation_level="AUTOCOMMIT",
         pool_size=KEPT_CONNECTIONS,
-        max_overflow=MOST_IN_A_RUSH,
-        pool_recycle=1800,
-        pool_pre_ping=True,  # a server may rest for long and must not stumble over a restart
+        max_overflow=overflow,
+        pool_use_lifo=True,  # what a rush needed grows old unused
         connect_args={"application_name": f"{APPLICATION_NAME}-server/{pid}"},
+        **options,
     )
 
 
@@ -111,8 +136,8 @@ def _ping_idle(connection: Any, record: Any, _proxy: Any) -> None:
         raise DisconnectionError from None  # SQLAlchemy takes a fresh connection then
 
 
-class _Remembers:
-    """Asks once a process whether the tables are as new as the code.
+class _Shared:
+    """A storage on its process's engine, which asks once whether the tables are as new as the code.
 
     Dagster reflects them at every read and write of a run and at every tick of a sensor, which was
     a sixth of a worker's CPU and half of what an idle daemon asked for. What is there stays there;
@@ -120,7 +145,19 @@ class _Remembers:
     """
 
     postgres_url: str
+    _engine: Engine
     _there: ClassVar[set[tuple[str, str]]] = set()
+
+    def share(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def optimize_for_webserver(
+        self, statement_timeout: int, pool_recycle: int, max_overflow: int
+    ) -> None:
+        # Dagster would keep one connection a storage, so that each rush opens and closes some.
+        self._engine = webserver_engine(
+            self.postgres_url, os.getpid(), statement_timeout, pool_recycle, max_overflow
+        )
 
     def _has(self, what: str, look: Callable[[], bool]) -> bool:
         key = (self.postgres_url, what)
@@ -129,9 +166,9 @@ class _Remembers:
         return key in self._there
 
 
-class _RunStorage(_Remembers, PostgresRunStorage):
+class _RunStorage(_Shared, PostgresRunStorage):
     def share(self, engine: Engine) -> None:
-        self._engine = engine
+        super().share(engine)
         # A run reads its plan twice, and all sessions have the same. Its id is its content's hash.
         self._plan_of = lru_cache(PLANS)(super().get_execution_plan_snapshot)
 
@@ -161,10 +198,7 @@ def run_status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus
     return None if run is None else run.status
 
 
-class _ScheduleStorage(_Remembers, PostgresScheduleStorage):
-    def share(self, engine: Engine) -> None:
-        self._engine = engine
-
+class _ScheduleStorage(_Shared, PostgresScheduleStorage):
     def has_instigators_table(self) -> bool:
         return self._has("instigators", super().has_instigators_table)
 
@@ -175,9 +209,8 @@ class _ScheduleStorage(_Remembers, PostgresScheduleStorage):
         return self._has("secondary indexes", super().has_secondary_index_table)
 
 
-class _EventLogStorage(PostgresEventLogStorage):
-    def share(self, engine: Engine) -> None:
-        self._engine = engine
+class _EventLogStorage(_Shared, PostgresEventLogStorage):
+    pass
 
 
 class GroupingEventLogStorage(_EventLogStorage):
@@ -274,8 +307,8 @@ def _may_wait(event: EventLogEntry) -> bool:
 class RadiantPostgresStorage(DagsterPostgresStorage):
     """`DagsterPostgresStorage` for the webserver, the daemon and the code server.
 
-    They ask all the time, see `_Remembers`. Dagster's own opens a connection a statement
-    here, and three more wherever an instance is made, which the code server does at each tick of
+    They ask all the time, see `_Shared`. Dagster's own opens a connection a statement in the last
+    two, and three more wherever an instance is made, which the code server does at each tick of
     each sensor, to ask whether the tables are there. Here a process keeps a few, and asks once.
     """
 

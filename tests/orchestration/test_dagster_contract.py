@@ -77,7 +77,17 @@ SIGNATURES: dict[str, tuple[str, ...]] = {
     "dagster_postgres:PostgresScheduleStorage.has_instigators_table": (),
     "dagster_postgres:PostgresScheduleStorage._has_instigators_table": ("conn",),
     "dagster_postgres:PostgresScheduleStorage.has_secondary_index_table": (),
+    "dagster_postgres:PostgresRunStorage.optimize_for_webserver": (
+        "statement_timeout", "pool_recycle", "max_overflow",
+    ),
+    "dagster_postgres:PostgresEventLogStorage.optimize_for_webserver": (
+        "statement_timeout", "pool_recycle", "max_overflow",
+    ),
+    "dagster_postgres:PostgresScheduleStorage.optimize_for_webserver": (
+        "statement_timeout", "pool_recycle", "max_overflow",
+    ),
     "dagster_postgres.utils:create_pg_connection": ("engine",),
+    "dagster_postgres.utils:set_pg_statement_timeout": ("conn", "millis"),
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 import psycopg2
 import pytest
+import sqlalchemy as db
 from dagster._core.execution.api import execute_run_iterator
 from dagster._core.instance.ref import InstanceRef
 from psycopg2 import sql
@@ -230,6 +231,23 @@ def test_a_server_goes_on_after_its_connections_were_cut(
 
     assert cut
     assert not backends_of_servers(database_url, "true") & cut
+
+
+def test_a_webserver_s_storages_share_connections_that_end_long_statements(
+    server_home: Path, database_url: str
+) -> None:
+    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(server_home))) as instance:
+        instance.optimize_for_webserver(1234, 60, 20)
+        storages = (instance.run_storage, instance.event_log_storage, instance.schedule_storage)
+        engines = {id(storage._engine) for storage in storages}  # type: ignore[union-attr]
+
+        with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
+            timeout = connection.execute(db.text("show statement_timeout")).scalar()
+        instance.all_instigator_state()
+        instance.event_log_storage.get_pool_limits()
+
+    assert timeout == "1234ms"
+    assert len(engines) == 1
 
 
 def test_a_plan_that_was_read_once_is_not_asked_for_again(
