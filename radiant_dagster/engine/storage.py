@@ -18,7 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache, lru_cache, partial
+from functools import cache, partial
 from typing import Any, ClassVar, Self
 
 import dagster as dg
@@ -169,11 +169,22 @@ class _Shared:
 class _RunStorage(_Shared, PostgresRunStorage):
     def share(self, engine: Engine) -> None:
         super().share(engine)
-        # A run reads its plan twice, and all sessions have the same. Its id is its content's hash.
-        self._plan_of = lru_cache(PLANS)(super().get_execution_plan_snapshot)
+        self._plans: dict[str, ExecutionPlanSnapshot] = {}
 
     def get_execution_plan_snapshot(self, execution_plan_snapshot_id: str) -> ExecutionPlanSnapshot:
-        return self._plan_of(execution_plan_snapshot_id)
+        # A run reads its plan twice, and all sessions have the same. Its id is its content's hash.
+        plan = self._plans.get(execution_plan_snapshot_id)
+        if plan is None:
+            plan = super().get_execution_plan_snapshot(execution_plan_snapshot_id)
+            if len(self._plans) >= PLANS:
+                self._plans.clear()
+            if plan:  # Dagster returns None for one that is not stored yet
+                self._plans[execution_plan_snapshot_id] = plan
+        return plan
+
+    def has_execution_plan_snapshot(self, execution_plan_snapshot_id: str) -> bool:
+        # Whether it is there now; Dagster reads and unpacks it for that.
+        return self._has_snapshot_id(execution_plan_snapshot_id)
 
     def has_run_stats_index_cols(self) -> bool:
         return self._has("run stats", super().has_run_stats_index_cols)

@@ -72,6 +72,10 @@ SIGNATURES: dict[str, tuple[str, ...]] = {
     "dagster_postgres:PostgresRunStorage.get_execution_plan_snapshot": (
         "execution_plan_snapshot_id",
     ),
+    "dagster_postgres:PostgresRunStorage._has_snapshot_id": ("snapshot_id",),
+    "dagster_postgres:PostgresRunStorage.has_execution_plan_snapshot": (
+        "execution_plan_snapshot_id",
+    ),
     "dagster_postgres:PostgresRunStorage.has_run_stats_index_cols": (),
     "dagster_postgres:PostgresRunStorage.has_backfill_id_column": (),
     "dagster_postgres:PostgresScheduleStorage.has_instigators_table": (),

@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as db
 from dagster._core.execution.api import execute_run_iterator
 from dagster._core.instance.ref import InstanceRef
+from dagster._core.snap.execution_plan_snapshot import create_execution_plan_snapshot_id
 from psycopg2 import sql
 
 from radiant_dagster.engine import instance as engine_instance
@@ -250,21 +251,45 @@ def test_a_webserver_s_storages_share_connections_that_end_long_statements(
     assert len(engines) == 1
 
 
-def test_a_plan_that_was_read_once_is_not_asked_for_again(
+def test_a_plan_that_was_read_is_not_read_again_and_stored_again_where_it_is_gone(
     instance: dg.DagsterInstance, database_url: str
 ) -> None:
+    def delete(plan_id: str) -> int:
+        admin = psycopg2.connect(database_url)
+        with admin, admin.cursor() as cursor:
+            cursor.execute("delete from snapshots where snapshot_id = %s", (plan_id,))
+            deleted = cursor.rowcount
+        admin.close()
+        return deleted
+
     run = instance.create_run_for_job(job_def=engine_jobs.swarm)
     plan_id = run.execution_plan_snapshot_id
     assert plan_id is not None
     first = instance.get_execution_plan_snapshot(plan_id)
-    admin = psycopg2.connect(database_url)
-    with admin, admin.cursor() as cursor:  # the next run stores it again
-        cursor.execute("delete from snapshots where snapshot_id = %s", (plan_id,))
-        deleted = cursor.rowcount
-    admin.close()
 
-    assert deleted == 1
+    assert delete(plan_id) == 1
     assert instance.get_execution_plan_snapshot(plan_id) == first
+    assert instance.create_run_for_job(job_def=engine_jobs.swarm).execution_plan_snapshot_id
+    assert delete(plan_id) == 1
+
+
+def test_a_plan_that_was_looked_for_too_early_is_found_later(
+    instance: dg.DagsterInstance,
+) -> None:
+    run = instance.create_run_for_job(job_def=engine_jobs.swarm)
+    assert run.execution_plan_snapshot_id is not None
+    stored = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
+    plan = stored._replace(job_snapshot_id=f"job-{uuid.uuid4()}")
+    plan_id = create_execution_plan_snapshot_id(plan)
+    storage = instance.run_storage
+
+    before = storage.has_execution_plan_snapshot(plan_id)
+    nothing: object = storage.get_execution_plan_snapshot(plan_id)
+    storage.add_execution_plan_snapshot(plan)
+
+    assert (before, nothing) == (False, None)
+    assert storage.has_execution_plan_snapshot(plan_id)
+    assert storage.get_execution_plan_snapshot(plan_id) == plan
 
 
 def test_thirty_two_threads_share_three_connections(
