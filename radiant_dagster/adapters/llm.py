@@ -13,6 +13,7 @@ message. The gateway never retries: the Governor must see every attempt that may
 import json
 import re
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -399,7 +400,8 @@ def request_body(request: CompletionRequest) -> dict[str, Any]:
             "json_schema": {
                 "name": request.json_schema_name or "answer",
                 "strict": request.json_schema_strict,
-                "schema": dict(request.json_schema),
+                # A copy: SDKs fit schemas to their provider in place, and ours is kept.
+                "schema": deepcopy(dict(request.json_schema)),
             },
         }
     return body

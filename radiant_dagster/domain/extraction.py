@@ -3,7 +3,8 @@
 import json
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -94,7 +95,8 @@ def librarian_messages(
     )
 
 
-def heuristic_schema() -> dict[str, Any]:
+@cache
+def heuristic_schema() -> Mapping[str, Any]:
     """Return the JSON schema sent along with the extraction call.
 
     One flat object: providers' strict modes refuse a union at the root. Which texts may be empty is

@@ -51,7 +51,8 @@ OFFLINE_PREFIX = "offline-demo/"
 # cl100k needs a token for 1.5 to 2 characters of random letters, capitals, digits and
 # punctuation, and up to one for every UTF-8 byte elsewhere (measured; plain 2 characters a token
 # would be too low by half for Chinese or emoji).
-PLAIN = re.compile(r"[a-z ]")
+PLAIN = b"abcdefghijklmnopqrstuvwxyz "
+WIDE = bytes(range(0x80, 0x100))  # what characters beyond ASCII are made of in UTF-8
 UNBROKEN = re.compile(r"[a-z]{20,}")
 
 # From a session's last deadline to the sweep: for a sensor that was away or a worker that is busy.
@@ -111,10 +112,12 @@ def counted_characters(text: str) -> int:
     (a token each), everything else twice for each UTF-8 byte, which no byte-level tokenizer
     exceeds.
     """
-    plain = len(PLAIN.findall(text))
-    ascii_only = sum(character < "\x80" for character in text)
+    encoded = text.encode("utf-8", "surrogatepass")
+    # By what is left without them, which is six times as fast as a loop over characters.
+    plain = len(encoded) - len(encoded.translate(None, PLAIN))
+    ascii_only = len(encoded.translate(None, WIDE))
     unbroken = sum(len(run) for run in UNBROKEN.findall(text))
-    wide_bytes = len(text.encode("utf-8", "surrogatepass")) - ascii_only
+    wide_bytes = len(encoded) - ascii_only
     return plain + unbroken + 2 * (ascii_only - plain) + 2 * wide_bytes
 
 

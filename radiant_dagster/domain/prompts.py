@@ -6,8 +6,9 @@ Heuristics reach an agent as a JSON data block in the *user* message, never in t
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -118,7 +119,8 @@ class Synthesis(BaseModel):
 SYNTHESIS_SCHEMA_NAME = "synthesis_v1"
 
 
-def synthesis_schema() -> dict[str, Any]:
+@cache
+def synthesis_schema() -> Mapping[str, Any]:
     """Return the JSON schema sent along with the synthesis call."""
     return Synthesis.model_json_schema()
 

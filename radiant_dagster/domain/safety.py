@@ -50,6 +50,7 @@ UNHEDGED = {
     "financial": ("epistemic:forecast_without_hedge", FORECAST),
     "legal": ("epistemic:outcome_without_hedge", OUTCOME),
 }
+_ASCII = re.compile(r"[\x00-\x7f]+")
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -180,12 +181,13 @@ def _random(value: str) -> bool:
 
 def _hidden(content: str) -> list[_Finding]:
     found: list[_Finding] = []
-    if any(c in _BIDI for c in content):
+    beyond = _ASCII.sub("", content)  # none of these is ASCII, and nearly all of a text is
+    if any(c in _BIDI for c in beyond):
         found.append(_Finding("hidden:bidi", "high", blocks=True))
-    if any("\U000e0000" <= c <= "\U000e007f" for c in content):
+    if any("\U000e0000" <= c <= "\U000e007f" for c in beyond):
         found.append(_Finding("hidden:tag_characters", "high", blocks=True))
     # A joiner inside an emoji and a byte order mark are harmless; more is a message.
-    if sum(is_invisible(c) and c not in "\u200d\ufe0f\ufeff\u00ad" for c in content) >= 3:
+    if sum(is_invisible(c) and c not in "\u200d\ufe0f\ufeff\u00ad" for c in beyond) >= 3:
         found.append(_Finding("hidden:zero_width", "high", blocks=True))
     if any(_encoded(match[0]) for match in _BASE64.finditer(content)):
         found.append(_Finding("hidden:base64", "medium", blocks=True))

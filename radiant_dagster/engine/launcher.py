@@ -19,11 +19,12 @@ import dagster as dg
 from celery.exceptions import CeleryError
 from celery.result import AsyncResult
 from dagster import _check as check
+from dagster._core.events import EngineEventData
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import pack_value
 from dagster_celery.config import TASK_EXECUTE_JOB_NAME
-from dagster_celery.launcher import CeleryRunLauncher
+from dagster_celery.launcher import CeleryRunLauncher, _get_run_priority
 from dagster_celery.tags import DAGSTER_CELERY_QUEUE_TAG, DAGSTER_CELERY_TASK_ID_TAG
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
@@ -69,11 +70,23 @@ class RadiantRunLauncher(CeleryRunLauncher):
         # tags of the lost one, and run monitoring would judge it by that one's dead task.
         task_id = signature.freeze().id
         self._instance.add_run_tags(run.run_id, {DAGSTER_CELERY_TASK_ID_TAG: task_id})
+        queue = run.tags.get(DAGSTER_CELERY_QUEUE_TAG, self.default_queue)
         try:
-            self._launch_celery_task_run(run, signature, TASK_EXECUTE_JOB_NAME)
+            # Not the parent's way, which writes the tag, and with it the whole run, once more.
+            signature.apply_async(
+                priority=_get_run_priority(run),
+                queue=queue,
+                routing_key=f"{queue}.{TASK_EXECUTE_JOB_NAME}",
+            )
         except (*BROKER_ERRORS, RuntimeError) as error:
             # RuntimeError, bare, is what Celery raises where it cannot reach the result store.
             raise self._unavailable(error) from None
+        self._instance.report_engine_event(
+            "Celery task has been forwarded to the broker.",
+            run,
+            EngineEventData({"Celery Task ID": task_id, "Celery Queue": queue}),
+            cls=self.__class__,
+        )
 
     def terminate(self, run_id: str) -> bool:
         """Ask a run to stop.

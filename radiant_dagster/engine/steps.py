@@ -51,29 +51,24 @@ def session_op(**options: Any) -> Callable[[Callable[..., Any]], dg.OpDefinition
     """Make an op whose first input is `ref` and that takes the resource `database`."""
 
     def decorate(function: Callable[..., Any]) -> dg.OpDefinition:
+        signature = inspect.signature(function)
         if inspect.isgeneratorfunction(function):
 
             @functools.wraps(function)
             def guarded_generator(context: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
-                with _guard(context, _bind(function, context, args, kwargs)):
+                with _guard(context, signature.bind(context, *args, **kwargs).arguments):
                     yield from function(context, *args, **kwargs)
 
             return dg.op(**options)(guarded_generator)
 
         @functools.wraps(function)
         def guarded(context: Any, *args: Any, **kwargs: Any) -> Any:
-            with _guard(context, _bind(function, context, args, kwargs)):
+            with _guard(context, signature.bind(context, *args, **kwargs).arguments):
                 return function(context, *args, **kwargs)
 
         return dg.op(**options)(guarded)
 
     return decorate
-
-
-def _bind(
-    function: Callable[..., Any], context: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> dict[str, Any]:
-    return inspect.signature(function).bind(context, *args, **kwargs).arguments
 
 
 @contextmanager

@@ -69,6 +69,17 @@ def test_local_vectors_have_the_declared_length_and_norm_one(minilm: MiniLmEmbed
     assert dot(vector, vector) == pytest.approx(1, abs=1e-5)
 
 
+def test_texts_that_come_twice_get_the_same_vector_each_in_its_place(
+    minilm: MiniLmEmbeddings,
+) -> None:
+    once, other = minilm.embed(["The answer is yes.", "No, and here is why not."])
+
+    found = minilm.embed(["The answer is yes.", "No, and here is why not.", "The answer is yes."])
+
+    assert [dot(vector, once) > 0.999 for vector in found] == [True, False, True]
+    assert dot(found[1], other) > 0.999
+
+
 def test_a_text_embeds_alike_alone_and_beside_longer_ones(minilm: MiniLmEmbeddings) -> None:
     texts = [f"{'word ' * (70 - n)}question number {n}" for n in range(70)]
 

@@ -11,7 +11,12 @@ from uuid import UUID
 import pytest
 
 from radiant_dagster.adapters.http_client import HttpClient, process_client
-from radiant_dagster.adapters.llm import CompletionRequest, LlmClient, retry_after_seconds
+from radiant_dagster.adapters.llm import (
+    CompletionRequest,
+    LlmClient,
+    request_body,
+    retry_after_seconds,
+)
 from radiant_dagster.adapters.llm_http import HttpLlm
 from radiant_dagster.adapters.llm_transports import build_llm
 from radiant_dagster.adapters.settings import Settings
@@ -105,6 +110,17 @@ def test_a_json_schema_is_sent_and_its_answer_fits(llm: LlmClient, server: LlmSe
     assert parse_synthesis(done.text, frozenset({"a"})).agreement == "high"
     sent = server.calls[0].body["response_format"]["json_schema"]
     assert sent == {"name": "synthesis_v1", "strict": True, "schema": synthesis_schema()}
+
+
+def test_a_transport_that_changes_the_schema_it_sends_leaves_the_next_call_s_alone() -> None:
+    request = replace(REQUEST, json_schema_name="s", json_schema=synthesis_schema())
+
+    sent = request_body(request)["response_format"]["json_schema"]["schema"]
+    sent["properties"].clear()
+
+    again = request_body(request)["response_format"]["json_schema"]["schema"]
+    assert again["properties"]
+    assert again == synthesis_schema()
 
 
 def test_the_cost_a_proxy_reports_overrules_the_table(llm: LlmClient, server: LlmServer) -> None:

@@ -1,10 +1,14 @@
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from radiant_dagster.adapters import tools
+from radiant_dagster.adapters.available_tools import usable_names
+from radiant_dagster.adapters.settings import Settings
+from radiant_dagster.domain.swarm import AgentConfig
 from radiant_dagster.domain.tools import BUILTIN_TOOLS, ToolCall, ToolResult, result_message
 from radiant_dagster.errors import ConfigurationError
 from tests.services import sample_tools
@@ -77,6 +81,19 @@ def test_two_distributions_with_one_name_are_refused(
 
     assert "sample-tools 1.2" in str(caught.value)
     assert caught.value.setting == "radiant.tools: echo"
+
+
+def test_agents_without_tools_are_harmed_by_no_package_and_may_name_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample_tools.install(tmp_path / "one", monkeypatch, "echo")
+    sample_tools.install(tmp_path / "two", monkeypatch, "echo", distribution="more-tools")
+    plain = AgentConfig("a", "analyst", "gpt-4o-mini")
+    settings = Settings.load({}, stack=False)
+
+    assert usable_names(settings, {"echo"}, [plain]) == frozenset()
+    with pytest.raises(ConfigurationError):
+        usable_names(settings, {"echo"}, [plain, replace(plain, agent_id="b", tools=("echo",))])
 
 
 def test_a_misfit_names_the_place_and_the_rule_but_not_the_value() -> None:

@@ -100,6 +100,12 @@ def test_plain_english_is_estimated_at_two_characters_a_token() -> None:
     assert counted_characters(text) == len(text)
 
 
+def test_what_tokenizes_badly_counts_twice_and_beyond_ascii_by_its_bytes() -> None:
+    once, twice, wide = "ab ", "Z9\n\x7f", "\x80é药😀\ud800"
+
+    assert counted_characters(once + twice + wide) == 3 + 2 * 4 + 2 * (2 + 2 + 3 + 4 + 3)
+
+
 @given(st.text(), st.text())
 def test_counting_texts_apart_never_gives_more_than_together(first: str, second: str) -> None:
     apart = counted_characters(first) + counted_characters(second)

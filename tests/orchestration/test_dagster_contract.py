@@ -60,9 +60,7 @@ SIGNATURES: dict[str, tuple[str, ...]] = {
     ),
     "dagster_celery.make_app:make_app": ("app_args",),
     # engine/launcher.py
-    "dagster_celery.launcher:CeleryRunLauncher._launch_celery_task_run": (
-        "run", "task_signature", "routing_key",
-    ),
+    "dagster_celery.launcher:_get_run_priority": ("run",),
     "dagster_celery.launcher:CeleryRunLauncher.terminate": ("run_id",),
     # engine/storage.py
     "dagster_postgres:PostgresEventLogStorage.store_event": ("event",),
@@ -71,7 +69,29 @@ SIGNATURES: dict[str, tuple[str, ...]] = {
     "dagster_postgres:DagsterPostgresStorage.__init__": (
         "postgres_url", "should_autocreate_tables", "inst_data",
     ),
+    "dagster_postgres:PostgresRunStorage.get_execution_plan_snapshot": (
+        "execution_plan_snapshot_id",
+    ),
+    "dagster_postgres:PostgresRunStorage._has_snapshot_id": ("snapshot_id",),
+    "dagster_postgres:PostgresRunStorage.has_execution_plan_snapshot": (
+        "execution_plan_snapshot_id",
+    ),
+    "dagster_postgres:PostgresRunStorage.has_run_stats_index_cols": (),
+    "dagster_postgres:PostgresRunStorage.has_backfill_id_column": (),
+    "dagster_postgres:PostgresScheduleStorage.has_instigators_table": (),
+    "dagster_postgres:PostgresScheduleStorage._has_instigators_table": ("conn",),
+    "dagster_postgres:PostgresScheduleStorage.has_secondary_index_table": (),
+    "dagster_postgres:PostgresRunStorage.optimize_for_webserver": (
+        "statement_timeout", "pool_recycle", "max_overflow",
+    ),
+    "dagster_postgres:PostgresEventLogStorage.optimize_for_webserver": (
+        "statement_timeout", "pool_recycle", "max_overflow",
+    ),
+    "dagster_postgres:PostgresScheduleStorage.optimize_for_webserver": (
+        "statement_timeout", "pool_recycle", "max_overflow",
+    ),
     "dagster_postgres.utils:create_pg_connection": ("engine",),
+    "dagster_postgres.utils:set_pg_statement_timeout": ("conn", "millis"),
 }  # fmt: skip
 
 

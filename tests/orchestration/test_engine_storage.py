@@ -1,7 +1,9 @@
 """The pooled instance and the grouped event log, on a real Postgres."""
 
+import json
 import os
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +11,11 @@ from pathlib import Path
 import dagster as dg
 import psycopg2
 import pytest
+import sqlalchemy as db
 from dagster._core.execution.api import execute_run_iterator
 from dagster._core.instance.ref import InstanceRef
+from dagster._core.snap.execution_plan_snapshot import create_execution_plan_snapshot_id
+from psycopg2 import sql
 
 from radiant_dagster.engine import instance as engine_instance
 from radiant_dagster.engine.celery_app import execute_launched_run
@@ -19,6 +24,7 @@ from radiant_dagster.engine.storage import (
     APPLICATION_NAME,
     MAX_CONNECTIONS,
     GroupingEventLogStorage,
+    RadiantPostgresStorage,
 )
 from radiant_dagster.errors import ConfigurationError
 from tests.orchestration import engine_jobs
@@ -139,6 +145,151 @@ def test_an_event_that_could_not_be_written_is_raised_and_written_later(
         assert [entry.get_dagster_event().message for entry in instance.all_logs(run.run_id)] == [
             "while away"
         ]
+
+
+def test_events_that_follow_each_other_travel_together_and_need_nobody_to_fetch_them(
+    instance: dg.DagsterInstance, database_url: str
+) -> None:
+    run = instance.create_run_for_job(job_def=engine_jobs.swarm)
+    admin = psycopg2.connect(database_url)
+    admin.autocommit = True
+
+    for number in range(60):
+        instance.report_engine_event(str(number), run)
+        time.sleep(0.002)  # as steps beside each other report, not in one breath
+
+    written, inserts = 0, 0
+    deadline = time.monotonic() + 30
+    while written < 60 and time.monotonic() < deadline:
+        with admin.cursor() as cursor:
+            cursor.execute(
+                "select count(*), count(distinct xmin::text) from event_logs where run_id = %s",
+                (run.run_id,),
+            )
+            ((written, inserts),) = cursor.fetchall()
+    admin.close()
+    assert written == 60
+    assert inserts <= 15
+
+
+@pytest.fixture
+def server_home(tmp_path: Path, database_url: str) -> Path:
+    """A dagster.yaml as the servers of the stack have it."""
+    storage = {
+        "module": RadiantPostgresStorage.__module__,
+        "class": RadiantPostgresStorage.__name__,
+        "config": {"postgres_url": database_url},
+    }
+    config = {"storage": {"custom": storage}, "telemetry": {"enabled": False}}
+    (tmp_path / "dagster.yaml").write_text(json.dumps(config))
+    return tmp_path
+
+
+def backends_of_servers(database_url: str, action: str) -> set[int]:
+    admin = psycopg2.connect(database_url)
+    with admin.cursor() as cursor:
+        cursor.execute(
+            sql.SQL(
+                "select pid, {} from pg_stat_activity"
+                " where application_name like %s and datname = current_database()"
+            ).format(sql.SQL(action)),
+            (f"{APPLICATION_NAME}-server/%",),
+        )
+        found = {row[0] for row in cursor.fetchall()}
+    admin.close()
+    return found
+
+
+def look_around(home: Path) -> None:
+    """Do what the code server does at a tick of a sensor: make an instance, read, forget it."""
+    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home))) as instance:
+        instance.get_runs(limit=1)
+        instance.get_daemon_heartbeats()
+        instance.all_instigator_state()
+        instance.event_log_storage.get_pool_limits()
+
+
+def test_a_server_s_instances_keep_one_connection_instead_of_opening_one_a_statement(
+    server_home: Path, database_url: str
+) -> None:
+    look_around(server_home)
+    first = backends_of_servers(database_url, "true")
+
+    for _ in range(5):
+        look_around(server_home)
+
+    assert len(first) == 1
+    assert backends_of_servers(database_url, "true") == first
+
+
+def test_a_server_goes_on_after_its_connections_were_cut(
+    server_home: Path, database_url: str
+) -> None:
+    look_around(server_home)
+    cut = backends_of_servers(database_url, "pg_terminate_backend(pid)")
+
+    look_around(server_home)
+
+    assert cut
+    assert not backends_of_servers(database_url, "true") & cut
+
+
+def test_a_webserver_s_storages_share_connections_that_end_long_statements(
+    server_home: Path, database_url: str
+) -> None:
+    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(server_home))) as instance:
+        instance.optimize_for_webserver(1234, 60, 20)
+        storages = (instance.run_storage, instance.event_log_storage, instance.schedule_storage)
+        engines = {id(storage._engine) for storage in storages}  # type: ignore[union-attr]
+
+        with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
+            timeout = connection.execute(db.text("show statement_timeout")).scalar()
+        instance.all_instigator_state()
+        instance.event_log_storage.get_pool_limits()
+
+    assert timeout == "1234ms"
+    assert len(engines) == 1
+
+
+def test_a_plan_that_was_read_is_not_read_again_and_stored_again_where_it_is_gone(
+    instance: dg.DagsterInstance, database_url: str
+) -> None:
+    def delete(plan_id: str) -> int:
+        admin = psycopg2.connect(database_url)
+        with admin, admin.cursor() as cursor:
+            cursor.execute("delete from snapshots where snapshot_id = %s", (plan_id,))
+            deleted = cursor.rowcount
+        admin.close()
+        return deleted
+
+    run = instance.create_run_for_job(job_def=engine_jobs.swarm)
+    plan_id = run.execution_plan_snapshot_id
+    assert plan_id is not None
+    first = instance.get_execution_plan_snapshot(plan_id)
+
+    assert delete(plan_id) == 1
+    assert instance.get_execution_plan_snapshot(plan_id) == first
+    assert instance.create_run_for_job(job_def=engine_jobs.swarm).execution_plan_snapshot_id
+    assert delete(plan_id) == 1
+
+
+def test_a_plan_that_was_looked_for_too_early_is_found_later(
+    instance: dg.DagsterInstance,
+) -> None:
+    run = instance.create_run_for_job(job_def=engine_jobs.swarm)
+    assert run.execution_plan_snapshot_id is not None
+    stored = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
+    plan = stored._replace(job_snapshot_id=f"job-{uuid.uuid4()}")
+    plan_id = create_execution_plan_snapshot_id(plan)
+    storage = instance.run_storage
+
+    before = storage.has_execution_plan_snapshot(plan_id)
+    nothing: object = storage.get_execution_plan_snapshot(plan_id)
+    storage.add_execution_plan_snapshot(plan)
+
+    assert (before, nothing) == (False, None)
+    assert storage.has_execution_plan_snapshot(plan_id)
+    assert storage.get_execution_plan_snapshot(plan_id) == plan
 
 
 def test_thirty_two_threads_share_three_connections(
