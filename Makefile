@@ -8,6 +8,9 @@ COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-ha
 # The system's certificates, as pip takes them: behind a company proxy others fail.
 UV_INSTALL := $(BIN)/uv pip install --system-certs --python $(BIN)/python --quiet
 
+# Dozens of processes import Dagster: what the first one compiles is kept for the others, 2 s each.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help install demo up test check format bench api-docs fuzz-api lock prices word-lists clean
 .DEFAULT_GOAL := help
 
@@ -22,8 +25,8 @@ demo: $(VENV)/.runtime ## Three sessions through a real stack, no keys needed; e
 up: $(VENV)/.runtime ## Start everything on this machine; Ctrl-C stops it
 	@$(BIN)/radiant up
 
-test: $(VENV)/.dev ## Run all tests
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev ## Run all tests side by side; ARGS='tests/x.py -k y' runs a part
+	$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: $(VENV)/.dev ## Format, lint, types, import contracts, security, Dagster definitions
 	$(BIN)/ruff format --check .
