@@ -195,7 +195,7 @@ def test_a_tenant_with_an_open_session_is_refused_unless_forced(
     forced = two_tenants("tenants", "erase", "acme", "--yes", "--force", stdin="acme\n")
 
     assert refused.exit_code == EXIT_STATE
-    assert "1 sessions" in refused.stderr
+    assert "sessions: 1" in refused.stderr
     assert there == [(5,)]
     assert forced.exit_code == 0, forced.stderr
     assert two_tenants.rows("select count(*) from radiant.session") == [(2,)]
