@@ -12,19 +12,21 @@ from radiant_dagster.domain.tools import ToolError
 OPERATORS = {"+": operator.add, "-": operator.sub, "*": operator.mul}
 
 
-@st.composite
-def sums(draw: st.DrawFn) -> tuple[str, int]:
-    """An expression over whole numbers and its value, worked out beside it."""
-    if draw(st.integers(0, 2)) == 0:
-        number = draw(st.integers(0, 9999))
-        return str(number), number
-    left, left_value = draw(sums())
-    right, right_value = draw(sums())
-    sign = draw(st.sampled_from(sorted(OPERATORS)))
-    return f"({left} {sign} {right})", OPERATORS[sign](left_value, right_value)
+Sum = tuple[str, int]
 
 
-@given(sums())
+def longer(parts: st.SearchStrategy[Sum]) -> st.SearchStrategy[Sum]:
+    def join(left: Sum, sign: str, right: Sum) -> Sum:
+        return f"({left[0]} {sign} {right[0]})", OPERATORS[sign](left[1], right[1])
+
+    return st.builds(join, parts, st.sampled_from(sorted(OPERATORS)), parts)
+
+
+# Expressions over whole numbers and their values, worked out beside them.
+SUMS = st.recursive(st.integers(0, 9999).map(lambda n: (str(n), n)), longer, max_leaves=31)
+
+
+@given(SUMS)
 def test_whole_numbers_are_exact(case: tuple[str, int]) -> None:
     text, value = case
     if len(text) > MAX_CHARACTERS or text.count("(") > 30:
