@@ -60,6 +60,10 @@ def write_dagster_home(folder: Path, database_url: str, broker_url: str | None =
     config: dict[str, Any] = {
         "storage": {"postgres": {"postgres_url": database_url}},
         "telemetry": {"enabled": False},
+        "compute_logs": {
+            "module": "dagster._core.storage.noop_compute_log_manager",
+            "class": "NoOpComputeLogManager",
+        },
         "run_coordinator": {
             "module": "dagster._core.run_coordinator",
             "class": "DefaultRunCoordinator",
