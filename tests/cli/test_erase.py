@@ -14,6 +14,7 @@ import pytest
 
 from radiant_dagster.adapters import tenants
 from radiant_dagster.cli.main import EXIT_INPUT, EXIT_STATE, EXIT_UNAVAILABLE
+from radiant_dagster.engine.instance import open_instance
 from tests.adapters.rows import fill_tenant, insert_session, tenant_tables
 from tests.cli.conftest import PROMPT, Radiant, execute
 from tests.conftest import World, run_sql, with_database
@@ -62,8 +63,8 @@ def dagster_url(admin_url: str, dagsters_tables: str) -> Iterator[str]:
 
 @pytest.fixture
 def instance(dagster_url: str, tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """Dagster with its tables in Postgres."""
-    with dg.DagsterInstance.from_config(str(write_dagster_home(tmp_path, dagster_url))) as opened:
+    """Dagster with its tables in Postgres, as workers open it."""
+    with open_instance(write_dagster_home(tmp_path, dagster_url)) as opened:
         yield opened
 
 

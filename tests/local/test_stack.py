@@ -13,6 +13,8 @@ from pathlib import Path
 import psycopg2
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.errors import (
@@ -112,7 +114,8 @@ def test_valkey_wants_its_password(home: Path, settings: Settings) -> None:
     with Stack(settings, processes=("valkey",), env=environment()) as stack:
         stack.start()
         port = json.loads((home / "ports.json").read_text())["valkey"]
-        stranger = redis.Redis("127.0.0.1", port)
+        once = Retry(NoBackoff(), 0)  # by default it tries for 4 s
+        stranger = redis.Redis("127.0.0.1", port, retry=once)
 
         with pytest.raises(redis.AuthenticationError):
             stranger.ping()
