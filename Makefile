@@ -22,8 +22,8 @@ demo: $(VENV)/.runtime ## Three sessions through a real stack, no keys needed; e
 up: $(VENV)/.runtime ## Start everything on this machine; Ctrl-C stops it
 	@$(BIN)/radiant up
 
-test: $(VENV)/.dev ## Run all tests
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev ## Run all tests side by side; ARGS='tests/x.py -k y' runs a part
+	$(BIN)/python -m pytest -n auto $(ARGS)
 
 check: $(VENV)/.dev ## Format, lint, types, import contracts, security, Dagster definitions
 	$(BIN)/ruff format --check .

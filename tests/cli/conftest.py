@@ -110,15 +110,14 @@ class Stack:
 
 
 @pytest.fixture
-def stack(radiant: Radiant, world: World) -> Iterator[Stack]:
+def stack(radiant: Radiant, world: World, instance: dg.DagsterInstance) -> Stack:
     """The command line with runs that happen before the launch is answered."""
     del world  # wires this process' resources to the same servers
-    with dg.instance_for_test() as instance:
 
-        def run(config: dict[str, Any]) -> str:
-            if "claim_decision" in config["ops"]:  # waits for `conclude`
-                return str(uuid.uuid4())
-            return execute("think_tank", config, instance)
+    def run(config: dict[str, Any]) -> str:
+        if "claim_decision" in config["ops"]:  # waits for `conclude`
+            return str(uuid.uuid4())
+        return execute("think_tank", config, instance)
 
-        radiant.dagster.on_launch = run
-        yield Stack(radiant, instance)
+    radiant.dagster.on_launch = run
+    return Stack(radiant, instance)

@@ -245,7 +245,7 @@ def test_a_client_tries_again_what_it_may_and_says_when_it_gives_up() -> None:
 def test_a_question_goes_through_review_to_its_answer_over_the_api_alone(
     world: World, serve: Serve, people: People, dagster: DagsterServer
 ) -> None:
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         dagster.on_launch = lambda config: execute(config, instance)
         with serve(RADIANT_DAGSTER_URL=dagster.url, LITELLM_PROXY_URL=world.models.url) as site:
             asker = RadiantClient(site.url, people.key_for("backend", "service"))

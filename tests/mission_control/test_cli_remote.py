@@ -57,8 +57,8 @@ class Terminal:
 
 
 @pytest.fixture
-def terminal(world: World, serve: Serve) -> Iterator[Terminal]:
-    with dg.instance_for_test() as instance, DagsterServer() as dagster:
+def terminal(world: World, serve: Serve, instance: dg.DagsterInstance) -> Iterator[Terminal]:
+    with DagsterServer() as dagster:
         dagster.on_launch = lambda config: execute(config, instance)
         with serve(RADIANT_DAGSTER_URL=dagster.url, LITELLM_PROXY_URL=world.models.url) as site:
             yield Terminal(site)

@@ -65,12 +65,6 @@ FAULTS: dict[str, tuple[Reply, str, str | None, int]] = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def instance() -> Any:
-    with dg.instance_for_test() as ephemeral:
-        yield ephemeral
-
-
 def agents(world: World, session_id: uuid.UUID) -> dict[str, dict[str, Any]]:
     with world.database.tenant_transaction(world.tenant) as cursor:
         rows = sessions.agent_rows(cursor, world.tenant, session_id)

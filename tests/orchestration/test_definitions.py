@@ -2,7 +2,6 @@
 
 import json
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -39,12 +38,6 @@ ALL_CHECKS = CHECKS | {"account_equals_ledger"}
 VOTE = Vote(
     "dr-lee", frozenset({"reviewer"}), "approved", payload_sha256=payload_hash("The draft.")
 )
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as ephemeral:
-        yield ephemeral
 
 
 def test_the_definitions_load_and_every_job_is_executable() -> None:

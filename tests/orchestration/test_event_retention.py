@@ -106,7 +106,7 @@ def test_the_daily_job_keeps_to_the_setting_and_shows_its_counts(
     old, new = (add_event(owner, world.tenant, days=days) for days in (31, 29))
     job = defs.resolve_job_def("event_maintenance")
 
-    with dg.instance_for_test() as instance:
+    with dg.DagsterInstance.ephemeral() as instance:
         result = job.execute_in_process(instance=instance)
 
     (event,) = (item for item in result.all_events if item.event_type_value == "STEP_OUTPUT")

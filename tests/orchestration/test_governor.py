@@ -1,7 +1,6 @@
 """A session's money: reserved before the first call, settled to its cost however it ends."""
 
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -29,12 +28,6 @@ from tests.services.llm_server import EMPTY_CHOICES, MALFORMED, Reply, content, 
 def think_tank_job() -> dg.JobDefinition:
     """Return the job as a re-execution finds it, by the name of a function."""
     return defs.resolve_job_def("think_tank")
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as ephemeral:
-        yield ephemeral
 
 
 def entries(world: World) -> list[dict[str, Any]]:

@@ -1,7 +1,6 @@
 """A short budget through whole sessions: less than was asked, said aloud, or refused unspent."""
 
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -24,12 +23,6 @@ PANEL = tuple(
     AgentConfig(name, name, "gpt-4o", max_tokens=1_500)
     for name in ("analyst", "skeptic", "judge", "clerk", "pragmatist")
 )
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as ephemeral:
-        yield ephemeral
 
 
 def agents(world: World, session_id: uuid.UUID) -> dict[str, dict[str, Any]]:

@@ -41,12 +41,6 @@ def models() -> Iterator[ObeyingLlm]:
         yield server
 
 
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as ephemeral:
-        yield ephemeral
-
-
 def planted(cursor: Cursor, tenant: uuid.UUID, text: str) -> uuid.UUID:
     """Store a text as an active heuristic that fits the question of these tests."""
     vector = json.dumps(MiniLmEmbeddings().embed_one(QUESTION))

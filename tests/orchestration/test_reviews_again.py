@@ -21,12 +21,6 @@ from tests.orchestration.test_think_tank import (
 )
 
 
-@pytest.fixture
-def instance() -> Any:
-    with dg.instance_for_test() as ephemeral:
-        yield ephemeral
-
-
 def test_a_session_that_is_asked_again_is_reviewed_again(
     world: World, instance: dg.DagsterInstance
 ) -> None:

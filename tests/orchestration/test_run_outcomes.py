@@ -18,7 +18,7 @@ from tests.orchestration.test_definitions import report, status
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test({"run_retries": {"enabled": True}}) as ephemeral:
+    with dg.DagsterInstance.ephemeral(settings={"run_retries": {"enabled": True}}) as ephemeral:
         yield ephemeral
 
 

@@ -3,7 +3,6 @@
 import base64
 import re
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -22,12 +21,6 @@ from tests.conftest import World
 
 OTHER = uuid.UUID(int=0xB0B)
 DAY = date(2026, 11, 20)
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.instance_for_test() as ephemeral:
-        yield ephemeral
 
 
 @pytest.fixture

@@ -29,12 +29,6 @@ SWARM = (
 )
 
 
-@pytest.fixture
-def instance() -> Any:
-    with dg.instance_for_test() as ephemeral:
-        yield ephemeral
-
-
 def judge(world: World, session_id: uuid.UUID) -> dict[str, Any]:
     with world.database.tenant_transaction(world.tenant) as cursor:
         return sessions.agent_rows(cursor, world.tenant, session_id)[0]

@@ -70,12 +70,6 @@ def decide(world: World, verdict: str, **options: Any) -> uuid.UUID:
     return request["id"]
 
 
-@pytest.fixture
-def instance() -> Any:
-    with dg.instance_for_test() as ephemeral:
-        yield ephemeral
-
-
 def test_a_general_session_completes_without_a_person(
     world: World, instance: dg.DagsterInstance
 ) -> None:

@@ -1,0 +1,45 @@
+"""Decides which tests run beside each other where `make test` starts several workers.
+
+Every worker has a Postgres, ports and folders of its own. Tests of a file stay together, as they
+share servers. What waits for clocks comes first, and one after the other: two stacks on two cores
+would keep each other from their deadlines.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
+
+MOST_WORKERS = 4
+"""Each holds a Postgres and up to 700 MB of models."""
+FOLDERS = ("e2e", "orchestration", "local", "mission_control", "cli", "adapters", "domain")
+"""The longest first: what starts last should be short."""
+ONE_AFTER_THE_OTHER = ("tests/e2e/",)
+
+
+def workers_for(arguments: Iterable[str]) -> int:
+    """Return how many processes share the tests; 0 for files alone, which start faster so."""
+    if all("::" in argument or Path(argument).is_file() for argument in arguments):
+        return 0
+    return min(max(os.cpu_count() or 1, 2), MOST_WORKERS)
+
+
+def rank(item: pytest.Item) -> int:
+    """Return the place of a test's folder."""
+    folder = item.nodeid.split("/")[1]
+    return FOLDERS.index(folder) if folder in FOLDERS else len(FOLDERS)
+
+
+class Scheduling(LoadFileScheduling):
+    """Files go to workers whole, and in the order of the collection."""
+
+    def __init__(self, config: pytest.Config, log: Producer | None = None) -> None:
+        super().__init__(config, log)
+        config.option.loadscopereorder = False
+
+    def _split_scope(self, nodeid: str) -> str:
+        together = next(filter(nodeid.startswith, ONE_AFTER_THE_OTHER), None)
+        return together or super()._split_scope(nodeid)
