@@ -27,19 +27,24 @@ def workers_for(arguments: Iterable[str]) -> int:
     return min(max(os.cpu_count() or 1, 2), MOST_WORKERS)
 
 
-def rank(item: pytest.Item) -> int:
-    """Return the place of a test's folder."""
-    folder = item.nodeid.split("/")[1]
+def rank(test: str) -> int:
+    """Return the place of a test's folder in the order of work."""
+    folder = test.split("/")[1]
     return FOLDERS.index(folder) if folder in FOLDERS else len(FOLDERS)
 
 
+def scope_of(test: str) -> str:
+    """Return what a test shares its worker with: its file, or more."""
+    together = next(filter(test.startswith, ONE_AFTER_THE_OTHER), None)
+    return together or test.partition("::")[0]
+
+
 class Scheduling(LoadFileScheduling):
-    """Files go to workers whole, and in the order of the collection."""
+    """Scopes go to workers whole, and in the order of the collection."""
 
     def __init__(self, config: pytest.Config, log: Producer | None = None) -> None:
         super().__init__(config, log)
         config.option.loadscopereorder = False
 
     def _split_scope(self, nodeid: str) -> str:
-        together = next(filter(nodeid.startswith, ONE_AFTER_THE_OTHER), None)
-        return together or super()._split_scope(nodeid)
+        return scope_of(nodeid)
