@@ -1,12 +1,9 @@
 """Real parts for tests: one embedded Postgres a session, one database a test, real HTTP models."""
 
 import os
-import shutil
-import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -21,6 +18,7 @@ from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.local.postgres import embedded_postgres
 from tests.parallel import Scheduling, rank, workers_for
+from tests.services.folders import server_folder
 from tests.services.llm_server import LlmServer
 
 SOURCE_DESIGN_NAMES = ("LITELLM_", "CATO_", "MISSION_CONTROL_", "DB_", "DAGSTER_HOME")
@@ -59,14 +57,10 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def admin_url() -> Iterator[str]:
     """Superuser URL of a Postgres server that lives as long as the test session."""
-    # Directly below the temporary folder, where an unprivileged server user may go.
-    home = Path(tempfile.mkdtemp(prefix="radiant-tests-"))
-    home.chmod(0o755)
-    try:
-        with embedded_postgres(home / "home", durable=False) as url:
+    with server_folder() as folder:
+        folder.chmod(0o755)
+        with embedded_postgres(folder / "home", durable=False) as url:
             yield url
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
 
 
 def run_sql(url: str, *statements: str) -> None:

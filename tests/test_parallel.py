@@ -1,8 +1,12 @@
+import os
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.parallel import FOLDERS, MOST_WORKERS, rank, scope_of, workers_for
+from tests.services.folders import PREFIX, server_folder
 
 HERE = Path(__file__).parent
 
@@ -35,3 +39,17 @@ def test_every_folder_of_tests_has_its_place_and_files_beside_them_come_last() -
     assert folders == set(FOLDERS)
     assert rank("tests/e2e/test_a.py::test_x") < rank("tests/domain/test_a.py::test_x")
     assert rank("tests/test_a.py::test_x") == len(FOLDERS)
+
+
+def test_a_killed_runs_folder_is_removed_and_one_in_use_is_not() -> None:
+    long_ago = time.time() - 3600
+    with server_folder() as used:
+        left = Path(tempfile.mkdtemp(prefix=PREFIX, dir=used.parent))
+        for folder in (used, left):
+            os.utime(folder, (long_ago, long_ago))
+
+        with server_folder() as other:
+            there = [folder.exists() for folder in (left, used, other)]
+
+    assert there == [False, True, True]
+    assert not used.exists()

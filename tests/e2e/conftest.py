@@ -1,13 +1,10 @@
 """One whole stack for all end-to-end tests: servers, webserver, daemon, workers."""
 
 import os
-import shutil
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +18,7 @@ from radiant_dagster.domain.approvals import Vote
 from radiant_dagster.domain.swarm import AgentConfig
 from radiant_dagster.local.control import StackInfo
 from radiant_dagster.local.stack import Stack
+from tests.services.folders import server_folder
 from tests.services.llm_server import LlmServer
 from tests.services.power_cuts import PowerCuts
 from tests.services.review_load import ENVIRONMENT
@@ -98,11 +96,10 @@ def until(read: Callable[[], Any], holds: Callable[[Any], bool], seconds: float 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Running]:
     """A stack of two workers whose models are a scripted server in this process."""
-    folder = Path(tempfile.mkdtemp(prefix="radiant-e2e-"))
-    folder.chmod(0o755)
     names = ("RADIANT_", "LITELLM_", "CATO_", "DB_", "DAGSTER_")
     clean = {key: value for key, value in os.environ.items() if not key.startswith(names)}
-    with LlmServer() as models:
+    with server_folder() as folder, LlmServer() as models:
+        folder.chmod(0o755)
         env = clean | {
             **ENVIRONMENT,
             "RADIANT_HOME": str(folder / "home"),
@@ -110,21 +107,16 @@ def stack() -> Iterator[Running]:
             "LITELLM_PROXY_URL": models.url,
             "LITELLM_API_KEY": MODEL_KEY,
         }
-        try:
-            with Stack(Settings.load(env, stack=False), env=env) as manager:
-                info = manager.start()
-                settings = Settings.load({**env, **info.environment})
-                assert settings.database_url is not None
-                database = Database(settings.database_url.get_secret_value())
-                tenant = uuid.uuid4()
-                tenants.create_tenant(database, tenant, "e2e", "End to end")
-                api = DagsterApi(settings.dagster_url)
-                yield Running(
-                    info, settings, env, database, api, tenant, models, dict(info.processes)
-                )
-                database.close()
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        with Stack(Settings.load(env, stack=False), env=env) as manager:
+            info = manager.start()
+            settings = Settings.load({**env, **info.environment})
+            assert settings.database_url is not None
+            database = Database(settings.database_url.get_secret_value())
+            tenant = uuid.uuid4()
+            tenants.create_tenant(database, tenant, "e2e", "End to end")
+            api = DagsterApi(settings.dagster_url)
+            yield Running(info, settings, env, database, api, tenant, models, dict(info.processes))
+            database.close()
 
 
 @pytest.fixture(scope="session")
