@@ -541,6 +541,7 @@ SDK_LOGGING_SCRIPT = """
 import logging, os, sys
 from dataclasses import replace
 logging.basicConfig(level=logging.DEBUG)  # as chatty as a process can be
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else its import asks the internet for prices
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
