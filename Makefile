@@ -8,6 +8,9 @@ COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-ha
 # The system's certificates, as pip takes them: behind a company proxy others fail.
 UV_INSTALL := $(BIN)/uv pip install --system-certs --python $(BIN)/python --quiet
 
+# Dozens of processes import Dagster: what the first one compiles is kept for the others, 2 s each.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help install demo up test check format bench api-docs fuzz-api lock prices word-lists clean
 .DEFAULT_GOAL := help
 
