@@ -1,8 +1,8 @@
 """Decides which tests run beside each other where `make test` starts several workers.
 
 Every worker has a Postgres, ports and folders of its own. Tests of a file stay together, as they
-share servers. What waits for clocks comes first, and one after the other: two stacks on two cores
-would keep each other from their deadlines.
+share servers. What waits for clocks comes first, and whatever uses the stack one after the other:
+two stacks on two cores would keep each other from their deadlines.
 """
 
 import os
@@ -17,7 +17,9 @@ MOST_WORKERS = 4
 """Each holds a Postgres and up to 700 MB of models."""
 FOLDERS = ("e2e", "orchestration", "local", "mission_control", "cli", "adapters", "domain")
 """The longest first: what starts last should be short."""
-ONE_AFTER_THE_OTHER = ("tests/e2e/",)
+ONE_STACK = "tests/e2e/"
+"""Its tests share a stack of a dozen processes, but for those that start less themselves."""
+WITHOUT_STACK = ("tests/e2e/test_litellm_proxy.py", "tests/e2e/test_pages.py")
 
 
 def workers_for(arguments: Iterable[str]) -> int:
@@ -34,9 +36,9 @@ def rank(test: str) -> int:
 
 
 def scope_of(test: str) -> str:
-    """Return what a test shares its worker with: its file, or more."""
-    together = next(filter(test.startswith, ONE_AFTER_THE_OTHER), None)
-    return together or test.partition("::")[0]
+    """Return what a test shares its worker with: its file, or the stack."""
+    file = test.partition("::")[0]
+    return ONE_STACK if file.startswith(ONE_STACK) and file not in WITHOUT_STACK else file
 
 
 class Scheduling(LoadFileScheduling):

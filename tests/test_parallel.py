@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.parallel import FOLDERS, MOST_WORKERS, rank, scope_of, workers_for
+from tests.parallel import FOLDERS, MOST_WORKERS, WITHOUT_STACK, rank, scope_of, workers_for
 from tests.services.folders import PREFIX, server_folder
 
 HERE = Path(__file__).parent
@@ -26,11 +26,12 @@ def test_tests_of_a_file_and_those_of_the_one_stack_stay_together() -> None:
         scope_of(f"tests/{place}")
         for place in (
             "domain/test_a.py::test_x[a::b]", "domain/test_a.py::Group::test_y",
-            "e2e/test_a.py::test_x", "e2e/test_b.py::test_x",
+            "e2e/test_a.py::test_x", "e2e/test_b.py::test_x", "e2e/test_pages.py::test_x",
         )
     }  # fmt: skip
 
-    assert scopes == {"tests/domain/test_a.py", "tests/e2e/"}
+    assert scopes == {"tests/domain/test_a.py", "tests/e2e/", "tests/e2e/test_pages.py"}
+    assert all((HERE.parent / file).is_file() for file in WITHOUT_STACK)
 
 
 def test_every_folder_of_tests_has_its_place_and_files_beside_them_come_last() -> None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 MEMORY = Path("/dev/shm")  # noqa: S108
-ENOUGH_BYTES = 2 * 1024**3
+ENOUGH_BYTES = 1024**3  # a server of tests takes 120 MB
 PREFIX = "radiant-servers-"
 YOUNG_SECONDS = 60.0  # a folder that is made but not locked yet
 
