@@ -18,7 +18,7 @@ from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.local.postgres import embedded_postgres
 from tests.parallel import Scheduling, rank, workers_for
-from tests.services.folders import server_folder
+from tests.services.folders import fresh_folder
 from tests.services.llm_server import LlmServer
 
 SOURCE_DESIGN_NAMES = ("LITELLM_", "CATO_", "MISSION_CONTROL_", "DB_", "DAGSTER_HOME")
@@ -57,7 +57,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def admin_url() -> Iterator[str]:
     """Superuser URL of a Postgres server that lives as long as the test session."""
-    with server_folder() as folder:
+    with fresh_folder() as folder:
         folder.chmod(0o755)
         with embedded_postgres(folder / "home", durable=False) as url:
             yield url

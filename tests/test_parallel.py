@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.parallel import FOLDERS, MOST_WORKERS, WITHOUT_STACK, rank, scope_of, workers_for
-from tests.services.folders import PREFIX, server_folder
+from tests.services.folders import PREFIX, fresh_folder
 
 HERE = Path(__file__).parent
 
@@ -44,12 +44,12 @@ def test_every_folder_of_tests_has_its_place_and_files_beside_them_come_last() -
 
 def test_a_killed_runs_folder_is_removed_and_one_in_use_is_not() -> None:
     long_ago = time.time() - 3600
-    with server_folder() as used:
+    with fresh_folder() as used:
         left = Path(tempfile.mkdtemp(prefix=PREFIX, dir=used.parent))
         for folder in (used, left):
             os.utime(folder, (long_ago, long_ago))
 
-        with server_folder() as other:
+        with fresh_folder() as other:
             there = [folder.exists() for folder in (left, used, other)]
 
     assert there == [False, True, True]

@@ -3,7 +3,7 @@ import math
 import operator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from radiant_dagster.domain.calculator import MAX_CHARACTERS, calculate
@@ -15,18 +15,29 @@ OPERATORS = {"+": operator.add, "-": operator.sub, "*": operator.mul}
 Sum = tuple[str, int]
 
 
-def longer(parts: st.SearchStrategy[Sum]) -> st.SearchStrategy[Sum]:
-    def join(left: Sum, sign: str, right: Sum) -> Sum:
-        return f"({left[0]} {sign} {right[0]})", OPERATORS[sign](left[1], right[1])
-
-    return st.builds(join, parts, st.sampled_from(sorted(OPERATORS)), parts)
+SIGNS = st.sampled_from(sorted(OPERATORS))
+NUMBERS = st.integers(0, 9999).map(lambda number: (str(number), number))
 
 
-# Expressions over whole numbers and their values, worked out beside them.
-SUMS = st.recursive(st.integers(0, 9999).map(lambda n: (str(n), n)), longer, max_leaves=31)
+def join(left: Sum, sign: str, right: Sum) -> Sum:
+    return f"({left[0]} {sign} {right[0]})", OPERATORS[sign](left[1], right[1])
 
 
-@given(SUMS)
+TREES = st.recursive(NUMBERS, lambda parts: st.builds(join, parts, SIGNS, parts), max_leaves=15)
+
+
+@st.composite
+def sums(draw: st.DrawFn) -> Sum:
+    """An expression over whole numbers, wide or deep, and its value, worked out beside it."""
+    whole = draw(TREES)
+    around = st.lists(st.tuples(NUMBERS, SIGNS, st.booleans()), max_size=25)
+    for part, sign, before in draw(around):
+        whole = join(part, sign, whole) if before else join(whole, sign, part)
+    return whole
+
+
+@given(sums())
+@settings(max_examples=500)
 def test_whole_numbers_are_exact(case: tuple[str, int]) -> None:
     text, value = case
     if len(text) > MAX_CHARACTERS or text.count("(") > 30:

@@ -18,7 +18,7 @@ from radiant_dagster.domain.approvals import Vote
 from radiant_dagster.domain.swarm import AgentConfig
 from radiant_dagster.local.control import StackInfo
 from radiant_dagster.local.stack import Stack
-from tests.services.folders import server_folder
+from tests.services.folders import fresh_folder
 from tests.services.llm_server import LlmServer
 from tests.services.power_cuts import PowerCuts
 from tests.services.review_load import ENVIRONMENT
@@ -98,7 +98,7 @@ def stack() -> Iterator[Running]:
     """A stack of two workers whose models are a scripted server in this process."""
     names = ("RADIANT_", "LITELLM_", "CATO_", "DB_", "DAGSTER_")
     clean = {key: value for key, value in os.environ.items() if not key.startswith(names)}
-    with server_folder() as folder, LlmServer() as models:
+    with fresh_folder() as folder, LlmServer() as models:
         folder.chmod(0o755)
         env = clean | {
             **ENVIRONMENT,

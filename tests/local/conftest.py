@@ -7,13 +7,13 @@ import pytest
 
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.local.postgres import embedded_postgres
-from tests.services.folders import server_folder
+from tests.services.folders import fresh_folder
 
 
 @pytest.fixture
 def home() -> Iterator[Path]:
     # pytest's tmp_path lies below a folder that only its owner can enter.
-    with server_folder() as folder:
+    with fresh_folder() as folder:
         yield folder
 
 
@@ -25,5 +25,5 @@ def settings(home: Path) -> Settings:
 @pytest.fixture(scope="module")
 def running_server() -> Iterator[tuple[Path, str]]:
     """A data folder and the superuser URL of the server that runs in it."""
-    with server_folder() as folder, embedded_postgres(folder, durable=False) as url:
+    with fresh_folder() as folder, embedded_postgres(folder, durable=False) as url:
         yield folder, url

@@ -20,7 +20,7 @@ YOUNG_SECONDS = 60.0  # a folder that is made but not locked yet
 
 
 @contextmanager
-def server_folder() -> Iterator[Path]:
+def fresh_folder() -> Iterator[Path]:
     """Make a folder directly below one that every account may enter, as servers need it."""
     within = MEMORY if _is_usable() else Path(tempfile.gettempdir())
     _remove_orphans(within)
