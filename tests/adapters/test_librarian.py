@@ -354,7 +354,8 @@ def test_caps_of_a_day_leave_later_lessons_out_but_count_what_is_known(desk: Des
 
 
 def test_a_service_that_finds_everything_safe_does_not_let_a_secret_in(desk: Desk) -> None:
-    lesson = LESSON | {"action_template": "Name the hours and use AKIAIOSFODNN7EXAMPLE."}
+    key = "AKIA" + "IOSFODNN7EXAMPLE"  # in two parts: a whole one would be found in this file
+    lesson = LESSON | {"action_template": f"Name the hours and use {key}."}
     desk.models.script(*[content(json.dumps(lesson))] * 2)
 
     with cato_server() as service:
