@@ -122,6 +122,7 @@ def arrange(
         on_progress: Called before each index is made.
 
     Raises:
+        ConfigurationError: The login does not own the tables.
         DatabaseUnavailable: The server cannot be reached.
     """
     created: list[LargeDomain] = []

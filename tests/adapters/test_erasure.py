@@ -3,7 +3,6 @@
 import threading
 import time
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg2
@@ -17,16 +16,6 @@ from tests.adapters.rows import fill_tenant, insert_session
 
 OTHER = uuid.UUID(int=0xB0B)
 WAITING = "select count(*) as n from pg_stat_activity where wait_event_type = 'Lock'"
-
-
-@pytest.fixture
-def owner(owner_url: str) -> Iterator[Any]:
-    connection = psycopg2.connect(owner_url, cursor_factory=psycopg2.extras.RealDictCursor)
-    connection.autocommit = True
-    psycopg2.extras.register_uuid(conn_or_curs=connection)
-    with connection.cursor() as cursor:
-        yield cursor
-    connection.close()
 
 
 @pytest.fixture

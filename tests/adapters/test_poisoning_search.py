@@ -4,12 +4,9 @@ import json
 import statistics
 import uuid
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import psycopg2
-import psycopg2.extras
 import pytest
 from psycopg2 import sql
 
@@ -42,16 +39,6 @@ TOPICS = (
     "water heaters", "stock options", "baby sleep", "photo editing", "chimney sweeping",
     "voting by mail",
 )  # fmt: skip
-
-
-@pytest.fixture
-def owner(owner_url: str) -> Iterator[Any]:
-    connection = psycopg2.connect(owner_url, cursor_factory=psycopg2.extras.RealDictCursor)
-    connection.autocommit = True
-    psycopg2.extras.register_uuid(conn_or_curs=connection)
-    with connection.cursor() as cursor:
-        yield cursor
-    connection.close()
 
 
 def ask(database: Database, tenant: uuid.UUID, question: str) -> Found:

@@ -162,12 +162,24 @@ def test_what_no_run_carries_out_any_more_can_be_retried_by_a_person_and_is_audi
     assert [row["actor"] for row in trail if row["action"] == "approval.retried"] == ["ann"]
 
 
-def test_a_decision_that_a_run_has_or_of_another_tenant_cannot_be_retried(
+def test_a_decision_that_a_run_has_cannot_be_retried(
     database: Database, tenant: uuid.UUID, decided: uuid.UUID
 ) -> None:
     claim(database, tenant, decided, "run-1")
 
     with pytest.raises(DecisionAlreadyClaimed, match="run-1"):
         recovery.revive(database, tenant, decided, actor="ann")
+
+
+def test_another_tenants_decision_is_neither_retried_nor_touched(
+    database: Database, decided: uuid.UUID, owner: Any
+) -> None:
+    of_the_decision = "select * from radiant.approval_decision"
+    owner.execute(of_the_decision)
+    before = owner.fetchall()
+
     with pytest.raises(ApprovalNotFound):
         recovery.revive(database, uuid.uuid4(), decided, actor="ann")
+
+    owner.execute(of_the_decision)
+    assert owner.fetchall() == before

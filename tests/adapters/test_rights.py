@@ -1,7 +1,6 @@
 """Who may do what to which table: one table to read, held against the catalogue and tried out."""
 
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import psycopg2
@@ -91,17 +90,6 @@ CALLED = """
     where p.pronamespace = 'radiant'::regnamespace
       and not has_function_privilege('public', p.oid, 'execute')
 """
-
-
-@pytest.fixture
-def owner(owner_url: str) -> Iterator[Any]:
-    """A superuser cursor, which sees past row-level security."""
-    connection = psycopg2.connect(owner_url, cursor_factory=psycopg2.extras.RealDictCursor)
-    connection.autocommit = True
-    psycopg2.extras.register_uuid(conn_or_curs=connection)
-    with connection.cursor() as cursor:
-        yield cursor
-    connection.close()
 
 
 def expected() -> dict[str, dict[str, str]]:

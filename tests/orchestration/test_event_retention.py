@@ -1,12 +1,9 @@
 """Old events are forgotten, and nothing that somebody still has to be told of."""
 
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
-import psycopg2
-import psycopg2.extras
 import pytest
 
 from radiant_dagster.adapters.event_retention import BATCH, forget_old
@@ -14,16 +11,6 @@ from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.definitions import defs
 from tests.adapters.rows import insert
 from tests.conftest import World
-
-
-@pytest.fixture
-def owner(owner_url: str) -> Iterator[Any]:
-    connection = psycopg2.connect(owner_url, cursor_factory=psycopg2.extras.RealDictCursor)
-    connection.autocommit = True
-    psycopg2.extras.register_uuid(conn_or_curs=connection)
-    with connection.cursor() as cursor:
-        yield cursor
-    connection.close()
 
 
 def add_event(owner: Any, tenant: uuid.UUID, *, days: float, **delivery: Any) -> uuid.UUID:
