@@ -50,6 +50,7 @@ KEPT_NOWHERE = frozenset({
     "provider_body", "broken_reply", "api_body", "api_path", "webhook_secret",
     "api_key", "model_key",
 })  # fmt: skip
+LEAST_LETTERS = 8
 AGENTS = tuple(
     AgentConfig(name, "analyst", "gpt-4o-mini", instructions=SAID["instructions"])
     for name in ("a0", "a1", "a2")
@@ -231,6 +232,7 @@ def hits(words: Mapping[str, str], text: str) -> list[str]:
 
 
 def found_in(words: Mapping[str, str], sinks: Mapping[str, str]) -> dict[str, list[str]]:
+    assert min(map(len, words.values())) >= LEAST_LETTERS, "a short word is found by chance"
     return {sink: found for sink, text in sinks.items() if (found := hits(words, text))}
 
 
@@ -250,7 +252,7 @@ def make_key(stage: Stage, review: Database) -> str:
             roles=frozenset({"reviewer", "viewer"}), actor="ann",
         )  # fmt: skip
         key = principals.create_key(cursor, person, uuid.uuid4(), actor="ann").key
-    stage.words["api_key"] = key.text.rpartition("_")[2]
+    stage.words["api_key"] = key.secret  # not cut from the text: a secret may hold "_" itself
     return key.text
 
 
