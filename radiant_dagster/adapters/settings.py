@@ -181,7 +181,7 @@ class Settings(ServerSettings):
         "LiteLLM, for instance text-embedding-3-small.",
     )
     grimoire_exact_rows: int = Field(
-        5_000,
+        2_000,
         ge=0,
         validation_alias=AliasChoices("RADIANT_GRIMOIRE_EXACT_ROWS", "grimoire_exact_rows"),
         description="Active heuristics of one tenant and domain up to which every one is compared; "

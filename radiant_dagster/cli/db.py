@@ -66,7 +66,7 @@ def migrate_(url: str | None, as_json: bool) -> None:
 @db.command(
     "index",
     short_help="Give large domains of the Grimoire their vector index.",
-    epilog=example("radiant db index", "radiant db index --rows 2000"),
+    epilog=example("radiant db index", "radiant db index --rows 10000"),
 )
 @owner_option
 @click.option(

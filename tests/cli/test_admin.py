@@ -95,11 +95,11 @@ def test_a_large_domain_gets_its_index_by_one_command(
     )
     gone = radiant.json("db", "index", "--url", radiant.owner_url)
 
-    assert "above 5000 heuristics have one" in noted.stdout
+    assert "above 2000 heuristics have one" in noted.stdout
     assert f"Indexing 3 heuristics, general of tenant {tenant}" in first.stderr
     assert "Made: 1. Dropped: 0." in first.stdout
     assert "Made: 0. Dropped: 0." in second.stdout
-    assert gone == {"rows": 5_000, "created": [], "dropped": 1}
+    assert gone == {"rows": 2_000, "created": [], "dropped": 1}
 
 
 def test_a_login_that_owns_nothing_cannot_index(radiant: Radiant) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
-from radiant_dagster.adapters import tenants
 from radiant_dagster.adapters.grimoire import search
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.domain.selection import Offered, exact_tokens, select
@@ -43,14 +42,13 @@ def look_up(
         EmbeddingUnavailable: The text cannot be embedded now.
     """
     with database.tenant_transaction(tenant_id) as cursor:
-        policy = tenants.domain_policies(cursor, tenant_id)[domain]
-        anything = search.has_active(cursor, tenant_id, domain)
-    if not anything:
+        floor_raise = search.floor_raise(cursor, tenant_id, domain)
+    if floor_raise is None:
         return Found()
     model_id, vector = embed(text)
     tokens = exact_tokens(text) if how.rescue else ()
     with database.tenant_transaction(tenant_id) as cursor:
-        floor = min(search.floor_of(cursor, model_id) + policy.similarity_floor_raise, 1.0)
+        floor = min(search.floor_of(cursor, model_id) + floor_raise, 1.0)
         near = search.nearest(cursor, tenant_id, domain, model_id, vector, how=how, tokens=tokens)
         fit = [item for item in near if item.fit >= floor]
         rivals = search.rivals(cursor, tenant_id, [item.id for item in fit])

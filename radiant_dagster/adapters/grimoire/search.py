@@ -76,9 +76,11 @@ RIVALS = """
     select a, b from radiant.heuristic_link
     where tenant_id = %s and state = 'open' and a = any(%s) and b = any(%s)
 """
-HAS_ACTIVE = """
-    select exists (select 1 from radiant.knowledge_heuristics
-                   where tenant_id = %s and domain = %s and state = 'active') as present
+FLOOR_RAISE = """
+    select p.similarity_floor_raise from radiant.domain_policy p
+    where p.tenant_id = %s and p.name = %s
+      and exists (select 1 from radiant.knowledge_heuristics h
+                  where h.tenant_id = p.tenant_id and h.domain = p.name and h.state = 'active')
 """
 
 
@@ -125,11 +127,11 @@ def floor_of(cursor: Cursor, model_id: str) -> float:
     return float(row["threshold"])
 
 
-def has_active(cursor: Cursor, tenant_id: UUID, domain: str) -> bool:
-    """Tell whether a domain has anything to offer."""
-    cursor.execute(HAS_ACTIVE, (tenant_id, domain))
+def floor_raise(cursor: Cursor, tenant_id: UUID, domain: str) -> float | None:
+    """Return what a domain adds to the model's floor, None where it has nothing to offer."""
+    cursor.execute(FLOOR_RAISE, (tenant_id, domain))
     row = cursor.fetchone()
-    return bool(row and row["present"])
+    return None if row is None else float(row["similarity_floor_raise"])
 
 
 def rivals(
@@ -137,6 +139,8 @@ def rivals(
 ) -> frozenset[frozenset[UUID]]:
     """Return the pairs among some heuristics that wait for a curator's word."""
     ids = list(heuristics)
+    if len(ids) < 2:
+        return frozenset()
     cursor.execute(RIVALS, (tenant_id, ids, ids))
     return frozenset(frozenset((row["a"], row["b"])) for row in cursor.fetchall())
 
