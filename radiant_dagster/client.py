@@ -32,12 +32,14 @@ TRIES = 4
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 10.0
 TIMEOUT = urllib3.Timeout(connect=5, read=60)
+LONG_TIMEOUT = urllib3.Timeout(connect=5, read=600)
 QUIET_SECONDS = 45.0  # three keep-alives of a stream that did not come
 # Their data is in the problem's members; see `problems._members` of Mission Control.
 KNOWN: Mapping[str, type[RadiantError]] = {
     kind.code: kind
     for kind in (
         errors.InvalidInput,
+        errors.ImportRefused,
         errors.SessionNotFound,
         errors.SessionNotLaunched,
         errors.SessionStateConflict,
@@ -230,6 +232,14 @@ class RadiantClient:
         """Return what waits for a curator; see `wire.grimoire.QueueQuery`."""
         return self._get("/grimoire/queue", learned.Queue, query)
 
+    def search_heuristics(
+        self, text: str, *, domain: str | None = None, limit: int = 10
+    ) -> learned.Near:
+        """Return the heuristics nearest in meaning to a text, quarantined ones too."""
+        body = {"text": text, "domain": domain, "limit": limit}
+        reply = self._request("POST", "/grimoire/search", body, {}, tries=TRIES)
+        return self._read(reply, learned.Near)
+
     def curate(
         self, heuristic_id: UUID, act: str, *, version: int | None = None, **fields: Any
     ) -> learned.Curated:
@@ -244,6 +254,23 @@ class RadiantClient:
         tag = "*" if version is None else f'"v{version}"'
         path = f"/grimoire/{heuristic_id}/{act}"
         return self._once(path, fields, learned.Curated, {"If-Match": tag})
+
+    def import_heuristics(self, lines: str, *, active: bool = False) -> learned.Imported:
+        """Store heuristics from lines of JSON, all or none, once, however often it was sent.
+
+        Args:
+            lines: As `radiant grimoire export` writes them; at most 10,000, about 15 ms each.
+            active: Let agents use them at once, on the word of whose key it is.
+
+        Raises:
+            ImportRefused: Names every line that has to be mended first.
+        """
+        headers = {"Idempotency-Key": str(uuid4()), "Content-Type": "application/x-ndjson"}
+        path = f"/grimoire/import?active={str(active).lower()}"
+        return self._read(
+            self._request("POST", path, lines.encode(), headers, tries=TRIES, timeout=LONG_TIMEOUT),
+            learned.Imported,
+        )
 
     def purge(self, kind: str, value: str, *, dry_run: bool = True) -> learned.Purged:
         """List or retire everything that was derived from a session, a user or a heuristic."""
@@ -284,19 +311,23 @@ class RadiantClient:
         self,
         method: str,
         path: str,
-        body: Mapping[str, Any] | None,
+        body: Mapping[str, Any] | bytes | None,
         headers: Mapping[str, str],
         *,
         tries: int,
+        timeout: urllib3.Timeout = TIMEOUT,
     ) -> urllib3.BaseHTTPResponse:
+        raw = body if isinstance(body, bytes) else None
         for number in range(1, tries + 1):
             wait = 0.0
             try:
                 reply = self._http.request(
                     method,
                     self._url + PREFIX + path,
-                    json=body,
+                    body=raw,
+                    json=None if raw is not None else body,
                     headers={**self._headers, **headers},
+                    timeout=timeout,
                 )
             except urllib3.exceptions.HTTPError as error:
                 trouble: RadiantError = ApiUnavailable(self._url, type(error).__name__)
@@ -392,6 +423,11 @@ def rebuilt(problem: Mapping[str, Any]) -> RadiantError | None:
         error.until = datetime.fromisoformat(problem["until"])  # pyright: ignore[reportAttributeAccessIssue]
     if "session_status" in problem:
         error.status = problem["session_status"]  # pyright: ignore[reportAttributeAccessIssue]
+    if isinstance(error, errors.ImportRefused):
+        error.faults = tuple(
+            errors.LineFault(*(fault[name] for name in ("line", "field", "problem", "fix")))
+            for fault in problem["faults"]
+        )
     if isinstance(error, errors.SessionNotLaunched):
         error.session_id = UUID(problem["session_id"])
     if isinstance(error, errors.ApprovalAlreadyResolved):

@@ -12,6 +12,7 @@ RadiantError
 │   └── CatoUnavailable
 ├── PermanentError          a rerun changes nothing
 │   ├── InvalidInput        names the field, the problem and the fix
+│   │   └── ImportRefused   and every line of the file
 │   ├── ConfigurationError
 │   ├── ServerDied          one of the servers that `radiant up` started
 │   ├── LlmRejected
@@ -37,6 +38,7 @@ A class takes data and builds its message. Messages carry ids, codes and names o
 prompt, answer, guidance, heuristic or identifier text, because they end in Dagster's event log.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -237,6 +239,44 @@ class InvalidInput(PermanentError):
         self.field = field
         self.problem = problem
         self.fix = fix
+
+
+@dataclass(frozen=True, slots=True)
+class LineFault:
+    """Why a line of a file cannot be imported; names no content of it."""
+
+    line: int
+    field: str
+    problem: str
+    fix: str
+
+    @property
+    def text(self) -> str:
+        """The fault in a sentence."""
+        return f"line {self.line}: {self.field} {self.problem}. {self.fix}"
+
+
+class ImportRefused(InvalidInput):
+    """Lines of a file cannot be imported, so none was.
+
+    Args:
+        faults: All of them, by line; the message tells the first ones.
+    """
+
+    code = "import_refused"
+    told = 20
+
+    def __init__(self, faults: Sequence[LineFault]) -> None:
+        lines = [fault.text for fault in faults[: self.told]]
+        if len(faults) > self.told:
+            lines.append(f"... and {len(faults) - self.told} more.")
+        number = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        super().__init__(
+            "file",
+            f"cannot be imported: {number}; nothing was stored",
+            "Mend them:\n" + "\n".join(lines),
+        )
+        self.faults = tuple(faults)
 
 
 class ConfigurationError(PermanentError):

@@ -25,8 +25,8 @@ TAKE = """
     returning key
 """
 STORED = """
-    select request_hash, status, body from radiant.idempotency
-    where tenant_id = %s and actor = %s and key = %s
+    select request_hash, status, body, at < clock_timestamp() - interval '24 hours' as lapsed
+    from radiant.idempotency where tenant_id = %s and actor = %s and key = %s
 """
 KEEP = """
     update radiant.idempotency set status = %s, body = %s
@@ -74,24 +74,48 @@ def get_or_run(
         IdempotencyConflict: The key belongs to another request.
         InvalidInput: The key is empty or too long.
     """
-    if not key.strip() or len(key) > MAX_KEY_CHARACTERS or not key.isprintable():
-        raise InvalidInput(
-            "Idempotency-Key",
-            f"is not 1 to {MAX_KEY_CHARACTERS} printable characters",
-            "Use a UUID.",
-        )
+    _require_key(key)
     of_key = (tenant_id, actor, key)
     cursor.execute(TAKE, (*of_key, request_hash))
     if cursor.fetchone() is None:
         cursor.execute(STORED, of_key)
         row = cursor.fetchone()
         assert row is not None  # noqa: S101 - the conflict that got us here is this row
-        if bytes(row["request_hash"]) != request_hash:
-            raise IdempotencyConflict
-        return Reply(row["status"], row["body"], replayed=True)
+        return _replayed(row, request_hash)
     reply = run()
     cursor.execute(KEEP, (reply.status, json.dumps(reply.body, default=str), *of_key))
     return reply
+
+
+def find(
+    cursor: Cursor, tenant_id: UUID, *, actor: str, key: str, request_hash: bytes
+) -> Reply | None:
+    """Return what an earlier call with a key was answered, None where there was none.
+
+    For effects whose preparation is dear. It takes nothing: `get_or_run` still decides.
+
+    Raises:
+        IdempotencyConflict, InvalidInput: See `get_or_run`.
+    """
+    _require_key(key)
+    cursor.execute(STORED, (tenant_id, actor, key))
+    row = cursor.fetchone()
+    return None if row is None or row["lapsed"] else _replayed(row, request_hash)
+
+
+def _replayed(row: Mapping[str, Any], request_hash: bytes) -> Reply:
+    if bytes(row["request_hash"]) != request_hash:
+        raise IdempotencyConflict
+    return Reply(row["status"], row["body"], replayed=True)
+
+
+def _require_key(key: str) -> None:
+    if not key.strip() or len(key) > MAX_KEY_CHARACTERS or not key.isprintable():
+        raise InvalidInput(
+            "Idempotency-Key",
+            f"is not 1 to {MAX_KEY_CHARACTERS} printable characters",
+            "Use a UUID.",
+        )
 
 
 def sweep(database: Database) -> int:

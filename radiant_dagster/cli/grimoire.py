@@ -1,5 +1,7 @@
 """`radiant grimoire`: what was learned, and what a curator makes of it."""
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -7,12 +9,10 @@ from rich.console import Console
 
 from radiant_dagster.adapters import tenants
 from radiant_dagster.adapters.embeddings import build_embeddings
-from radiant_dagster.adapters.grimoire import reading
-from radiant_dagster.adapters.grimoire.search import floor_of, nearest
+from radiant_dagster.adapters.grimoire import finding, reading
 from radiant_dagster.cli import grimoire_curate, grimoire_files, grimoire_queue
 from radiant_dagster.cli.common import (
     Either,
-    connect,
     connect_either,
     emit_json,
     example,
@@ -29,12 +29,9 @@ from radiant_dagster.cli.grimoire_tables import print_heuristic, sentence, table
 from radiant_dagster.cli.grimoire_upkeep import rebuild, reembed
 from radiant_dagster.cli.remote import Remote
 from radiant_dagster.cli.render import STYLES
-from radiant_dagster.domain.selection import Candidate
-from radiant_dagster.errors import InvalidInput
 from radiant_dagster.wire.base import MAX_PAGE
 
 STATES = ("quarantined", "active", "retired", "expired", "merged", "revoked")
-SEARCHED = ("active", "quarantined")
 
 
 @click.group(
@@ -104,18 +101,9 @@ def _list(
         )
         return [row.model_dump() for row in page.heuristics]
     with client.database.tenant_transaction(client.tenant_id) as cursor:
-        _require_domain(domain, tenants.domain_policies(cursor, client.tenant_id))
+        finding.require_domain(domain, tenants.domain_policies(cursor, client.tenant_id))
         return reading.list_heuristics(
             cursor, client.tenant_id, domain=domain, state=state, limit=limit, q=words
-        )
-
-
-def _require_domain(domain: str | None, known: dict[str, tenants.DomainPolicy]) -> None:
-    if domain is not None and domain not in known:
-        raise InvalidInput(
-            "domain",
-            f"this tenant has no domain {domain!r}",
-            f"Use one of: {', '.join(sorted(known))}.",
         )
 
 
@@ -131,61 +119,44 @@ def _require_domain(domain: str | None, known: dict[str, tenants.DomainPolicy]) 
 def search(text: str, domain: str | None, limit: int, tenant: str | None, as_json: bool) -> None:
     """Find the heuristics nearest in meaning to a text, quarantined ones too."""
     wanted = valid_text("text", text)
-    with (
-        connect(tenant) as client,
-        client.database.tenant_transaction(client.tenant_id) as cursor,
-    ):
-        policies = tenants.domain_policies(cursor, client.tenant_id)
-        _require_domain(domain, policies)
-        model = build_embeddings(client.settings)
-        # Before the transaction: a model may take seconds, a connection is one of few.
-        vector = model.embed([wanted])[0]
-        found: list[tuple[str, Candidate]] = []
-        with client.database.tenant_transaction(client.tenant_id) as cursor:
-            floor = floor_of(cursor, model.model_id)
-            for name in [domain] if domain else sorted(policies):
-                near = nearest(
-                    cursor, client.tenant_id, name, model.model_id, vector,
-                    states=SEARCHED, limit=limit,
-                )  # fmt: skip
-                found += [(name, candidate) for candidate in near]
-    found = sorted(found, key=lambda item: -item[1].similarity)[:limit]
+    with connect_either(tenant) as client:
+        found = _search(client, wanted, domain, limit)
     if as_json:
-        emit_json({"floor": floor, "heuristics": [_as_dict(*item) for item in found]})
+        emit_json(found)
         return
-    _print_found(make_console(), found, floor)
+    _print_found(make_console(), found)
 
 
-def _as_dict(domain: str, candidate: Candidate) -> dict[str, object]:
-    return {
-        "id": candidate.id,
-        "domain": domain,
-        "similarity": round(candidate.similarity, 4),
-        "confidence": candidate.confidence,
-        "polarity": candidate.polarity,
-        "trigger_pattern": candidate.trigger_pattern,
-        "action_template": candidate.action_template,
-    }
+def _search(client: Either, text: str, domain: str | None, limit: int) -> dict[str, Any]:
+    if isinstance(client, Remote):
+        return client.api.search_heuristics(text, domain=domain, limit=limit).model_dump()
+    model = build_embeddings(client.settings)
+    near = finding.by_meaning(
+        client.database, client.tenant_id, model, text, domain=domain, limit=limit
+    )
+    return asdict(near)
 
 
-def _print_found(console: Console, found: list[tuple[str, Candidate]], floor: float) -> None:
-    if not found:
+def _print_found(console: Console, found: Mapping[str, Any]) -> None:
+    if not found["heuristics"]:
         click.echo("Nothing is there to compare with.")
         return
-    grid = table("id", "similarity", "domain", "confidence")
-    for domain, candidate in found:
-        # Below the floor an agent would not get it, however trusted.
-        style = "" if candidate.similarity >= floor else "dim"
+    grid = table("id", "similarity", "needs", "state", "domain", "confidence")
+    for row in found["heuristics"]:
+        # Below the floor, or not active: no agent would get it, however trusted.
+        offered = row["similarity"] >= row["floor"] and row["state"] == "active"
         grid.add_row(
-            short(candidate.id),
-            f"{candidate.similarity:.2f}",
-            domain,
-            f"{candidate.confidence:.2f}",
-            plain(sentence(_as_dict(domain, candidate))),
-            style=style,
+            short(row["id"]),
+            f"{row['similarity']:.2f}",
+            f"{row['floor']:.2f}",
+            plain(row["state"], STYLES.get(row["state"], "")),
+            row["domain"],
+            f"{row['confidence']:.2f}",
+            plain(sentence(row)),
+            style="" if offered else "dim",
         )
     console.print(grid)
-    console.print(plain(f"Agents get those of {floor:.2f} or more that are active.", "dim"))
+    console.print(plain("Agents get active ones that are at least as similar as needed.", "dim"))
 
 
 @grimoire.command(short_help="One heuristic.", epilog=example("radiant grimoire show 51be70"))

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,6 @@ from radiant_dagster.adapters.grimoire.texts import Checks
 from radiant_dagster.cli.common import (
     Either,
     as_option,
-    connect,
     connect_either,
     emit_json,
     example,
@@ -25,11 +25,8 @@ from radiant_dagster.cli.common import (
 )
 from radiant_dagster.cli.remote import Remote
 from radiant_dagster.domain.heuristic_files import as_line
-from radiant_dagster.domain.wording import counted
-from radiant_dagster.errors import InvalidInput
+from radiant_dagster.wire.grimoire import MAX_IMPORT_BYTES
 
-MAX_FILE_BYTES = 20_000_000
-SHOWN_FAULTS = 20
 PAGE = 200
 
 
@@ -80,40 +77,39 @@ def import_(file: str, active: bool, actor: str | None, tenant: str | None, as_j
     """Read heuristics from a file, or from standard input for `-`, as candidates.
 
     Every line is checked before one is stored; all are stored, or none. Numbers of another
-    installation are not taken over: trust is earned here. Needs the database.
+    installation are not taken over: trust is earned here.
     """
     who = login_name(actor)
-    text = read_text("file", file, max_bytes=MAX_FILE_BYTES)
-    with connect(tenant) as client:
-        checks = Checks.of(client.settings)
-        with client.database.tenant_transaction(client.tenant_id) as cursor:
-            found = files.check(cursor, client.tenant_id, text, checks, actor=who, active=active)
-        _require_no_fault(found)
-        with Progress(console=make_console(stderr=True), transient=True) as bar:
-            task = bar.add_task("Embedding", total=len(found.lines))
-            done = files.import_lines(
-                client.database, client.tenant_id, found, checks,
-                actor=who, active=active, now=datetime.now(UTC), new_id=uuid.uuid4,
-                progress=lambda number: bar.advance(task, number),
-            )  # fmt: skip
-    state = "active" if active else "quarantined"
+    text = read_text("file", file, max_bytes=MAX_IMPORT_BYTES)
+    with connect_either(tenant) as client:
+        done = _import(client, text, who, active=active)
+    skipped = done["duplicate_lines"]
     if as_json:
-        emit_json({"imported": done.ids, "state": state, "duplicate_lines": list(found.duplicates)})
+        emit_json({"imported": done["ids"], "state": done["state"], "duplicate_lines": skipped})
         return
-    click.echo(f"{len(done.ids)} imported as {state}, {done.duplicates} were known already.")
-
-
-def _require_no_fault(found: files.Checked) -> None:
-    if not found.faults:
-        return
-    lines = [fault.text for fault in found.faults[:SHOWN_FAULTS]]
-    if len(found.faults) > SHOWN_FAULTS:
-        lines.append(f"... and {len(found.faults) - SHOWN_FAULTS} more.")
-    raise InvalidInput(
-        "file",
-        f"cannot be imported: {counted(len(found.faults), 'fault')}; nothing was stored",
-        "Mend them:\n" + "\n".join(lines),
+    click.echo(
+        f"{len(done['ids'])} imported as {done['state']}, {len(skipped)} were known already."
     )
+
+
+def _import(client: Either, text: str, who: str, *, active: bool) -> dict[str, Any]:
+    console = make_console(stderr=True)
+    if isinstance(client, Remote):
+        with console.status("Importing"):
+            return client.api.import_heuristics(text, active=active).model_dump()
+    checks = Checks.of(client.settings)
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("Importing", total=None)
+        ready = files.prepare(
+            client.database, client.tenant_id, text, checks, actor=who, active=active,
+            progress=lambda done, of: bar.update(task, completed=done, total=of),
+        )  # fmt: skip
+        with client.database.tenant_transaction(client.tenant_id) as cursor:
+            done = files.store(
+                cursor, client.tenant_id, ready,
+                actor=who, now=datetime.now(UTC), new_id=uuid.uuid4,
+            )  # fmt: skip
+    return asdict(done)
 
 
 COMMANDS = (export, import_)

@@ -4,14 +4,15 @@ Numbers and provenance of another installation are written for people and ignore
 is earned where it is used.
 """
 
+import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from radiant_dagster.domain.heuristics import Polarity
+from radiant_dagster.errors import LineFault
 
 MAX_LINES = 10_000
 
@@ -31,21 +32,6 @@ class Line(BaseModel):
     success_count: int | None = None
     failure_count: int | None = None
     provenance: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Why a line cannot be imported."""
-
-    line: int
-    field: str
-    problem: str
-    fix: str
-
-    @property
-    def text(self) -> str:
-        """The fault in a sentence."""
-        return f"line {self.line}: {self.field} {self.problem}. {self.fix}"
 
 
 def as_line(row: Mapping[str, Any]) -> str:
@@ -68,24 +54,28 @@ def as_line(row: Mapping[str, Any]) -> str:
     return json.dumps(document, ensure_ascii=False)
 
 
-def parse(text: str) -> tuple[dict[int, Line], list[Fault]]:
-    """Return the lines that can be read by their numbers, and what is wrong with the others."""
+def parse(text: str) -> tuple[dict[int, Line], list[LineFault]]:
+    """Return the lines that can be read by their numbers, and what is wrong with the others.
+
+    Nothing is read after the first line too many: each costs checks, and a fault its place.
+    """
     lines: dict[int, Line] = {}
-    faults: list[Fault] = []
-    for number, raw in enumerate(text.split("\n"), 1):
+    faults: list[LineFault] = []
+    # One at a time, and at line feeds alone: texts hold other characters that end lines.
+    for number, raw in enumerate(io.StringIO(text, newline="\n"), 1):
         if not raw.strip():
             continue
+        if len(lines) + len(faults) == MAX_LINES:
+            problem = f"is one more than the {MAX_LINES:,} that a file may have"
+            return {}, [LineFault(number, "it", problem, "Import several files.")]
         try:
             lines[number] = Line.model_validate_json(raw)
         except ValidationError as error:
             faults.append(_fault(number, error))
-    if len(lines) > MAX_LINES:
-        fix = "Import several files."
-        faults.append(Fault(MAX_LINES + 1, "file", f"has more than {MAX_LINES:,} lines", fix))
     return lines, faults
 
 
-def _fault(number: int, error: ValidationError) -> Fault:
+def _fault(number: int, error: ValidationError) -> LineFault:
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
     field = ".".join(map(str, first["loc"]))
     fixes: Mapping[str, str] = {
@@ -99,7 +89,7 @@ def _fault(number: int, error: ValidationError) -> Fault:
         "json_invalid": "is not JSON",
         "literal_error": "is not one of the words that are possible",
     }
-    return Fault(
+    return LineFault(
         number,
         # A name out of the file could carry anything to the terminal or a log.
         (field if field in Line.model_fields else "a field") if field else "it",

@@ -17,7 +17,7 @@ from radiant_dagster.adapters.idempotency import Reply
 from radiant_dagster.adapters.postgres import Cursor, TenantRole
 from radiant_dagster.domain.swarm import require_storable
 from radiant_dagster.errors import InvalidInput
-from radiant_dagster.mission_control.guard import Access, Call, Endpoint, Handler
+from radiant_dagster.mission_control.guard import MAX_BODY_BYTES, Access, Call, Endpoint, Handler
 from radiant_dagster.mission_control.problems import Refusal
 from radiant_dagster.wire.base import Answer, Request
 
@@ -40,6 +40,8 @@ class Operation:
         summary: What it does, in a sentence.
         answers: Model by status of success; None for an answer without JSON.
         body: What it reads.
+        lines: What one line of its body is, where it reads lines of JSON instead.
+        max_body_bytes: More of a body is refused.
         query: What it reads of the query.
         headers: Further headers that it reads.
         required: Of those, the ones without which it refuses.
@@ -55,6 +57,8 @@ class Operation:
     summary: str
     answers: Mapping[int, type[Answer] | None]
     body: type[Request] | None = None
+    lines: str = ""
+    max_body_bytes: int = MAX_BODY_BYTES
     query: type[Request] | None = None
     headers: tuple[Header, ...] = ()
     required: tuple[Header, ...] = ()
@@ -64,7 +68,10 @@ class Operation:
     @property
     def endpoint(self) -> Endpoint:
         """The route."""
-        return Endpoint(self.method, PREFIX + self.path, self.access, self.handler)
+        return Endpoint(
+            self.method, PREFIX + self.path, self.access, self.handler,
+            max_body_bytes=self.max_body_bytes,
+        )  # fmt: skip
 
 
 def answer(
@@ -169,24 +176,44 @@ def once(
     """Run an effect once under the caller's key, in a transaction that keeps its reply.
 
     Args:
+        body: What was sent, with everything that the effect depends on.
         role: What the transaction acts as; radiant_api unless one is named.
 
     Raises:
         Refusal: The key is missing.
         IdempotencyConflict: The key belongs to another request.
     """
-    key = idempotency_key(call, required=True)
-    assert key is not None  # noqa: S101 - it is required
-    text = f"{call.request.method} {call.request.url.path} {body.model_dump_json()}"
+    key, request_hash = _key_and_hash(call, body)
     with call.transaction(role) as cursor:
         return idempotency.get_or_run(
             cursor,
             call.tenant_id,
             actor=call.principal.name,
             key=key,
-            request_hash=hashlib.sha256(text.encode()).digest(),
+            request_hash=request_hash,
             run=lambda: run(cursor),
         )
+
+
+def known_reply(call: Call, body: Request) -> Reply | None:
+    """Return what the caller was answered under the same key, before anything is done for it.
+
+    Raises:
+        Refusal, IdempotencyConflict: See `once`.
+    """
+    key, request_hash = _key_and_hash(call, body)
+    with call.transaction() as cursor:
+        return idempotency.find(
+            cursor, call.tenant_id,
+            actor=call.principal.name, key=key, request_hash=request_hash,
+        )  # fmt: skip
+
+
+def _key_and_hash(call: Call, body: Request) -> tuple[str, bytes]:
+    key = idempotency_key(call, required=True)
+    assert key is not None  # noqa: S101 - it is required
+    text = f"{call.request.method} {call.request.url.path} {body.model_dump_json()}"
+    return key, hashlib.sha256(text.encode()).digest()
 
 
 def replayed(reply: Reply) -> dict[str, str]:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from radiant_dagster.mission_control.api import PREFIX, Header, Operation
+from radiant_dagster.mission_control.bodies import LINES_TYPE
 from radiant_dagster.mission_control.problems import MEDIA_TYPE
 from radiant_dagster.wire.base import Problem
 
@@ -34,8 +35,8 @@ MEANINGS: Mapping[int, str] = {
     409: "Not possible in its present state; with `standing_decision` where it was decided",
     410: "Too late, or erased",
     412: "Another version by now",
-    413: "The body is larger than 1 MiB",
-    415: "Not JSON",
+    413: "The body is larger than 1 MiB, or than 20 MB of lines",
+    415: "Not JSON, or not lines of it",
     422: "A value is not acceptable (`field`, `fix`), or the key belongs to another request",
     423: "Claimed by somebody else (`claimed_by`, `until`)",
     428: "If-Match is missing",
@@ -103,6 +104,9 @@ def _operation(item: Operation) -> dict[str, Any]:
     }
     if item.body is not None:
         described["requestBody"] = {"required": True, "content": _json(item.body)}
+    if item.lines:
+        lines = {"type": "string", "description": f"Lines of JSON, each {item.lines}."}
+        described["requestBody"] = {"required": True, "content": {LINES_TYPE: {"schema": lines}}}
     return described
 
 
@@ -182,7 +186,7 @@ def _responses(item: Operation) -> dict[str, Any]:
 
 
 def _of_body(item: Operation) -> tuple[int, ...]:
-    return (415,) if item.body is not None else ()
+    return (415,) if item.body is not None or item.lines else ()
 
 
 def _json(model: type[BaseModel]) -> dict[str, Any]:
@@ -225,6 +229,8 @@ def _reference(item: Operation) -> list[str]:
         lines.append(f"- Headers: {', '.join(f'`{name}`{text}' for name, text in must.items())}")
     if item.body is not None:
         lines.append(f"- Body: `{item.body.__name__}`: {_fields(item.body)}")
+    if item.lines:
+        lines.append(f"- Body: lines of JSON (`{LINES_TYPE}`), each {item.lines}")
     answers = [
         f"{status} `{model.__name__}`" if model else f"{status}"
         for status, model in item.answers.items()

@@ -4,12 +4,16 @@ An act is bound to the version that was read and carried out once however often 
 acts comes from the credential.
 """
 
+import hashlib
 from dataclasses import asdict
-from uuid import UUID
+from datetime import UTC, datetime
+from functools import partial
+from uuid import UUID, uuid4
 
+import anyio.to_thread
 from starlette.responses import Response
 
-from radiant_dagster.adapters.grimoire import acts, purge, queue, reading
+from radiant_dagster.adapters.grimoire import acts, files, finding, purge, queue, reading
 from radiant_dagster.adapters.idempotency import Reply
 from radiant_dagster.adapters.paging import Place
 from radiant_dagster.adapters.postgres import Cursor
@@ -29,11 +33,13 @@ from radiant_dagster.domain.curation import (
     Root,
     Unmerge,
 )
+from radiant_dagster.domain.swarm import require_storable
 from radiant_dagster.mission_control.api import (
     Operation,
     answer,
     idempotency_key,
     if_match,
+    known_reply,
     once,
     read_body,
     read_query,
@@ -87,6 +93,17 @@ def find(call: Call) -> Response:
     return answer(Ids(ids=found))
 
 
+def search(call: Call) -> Response:
+    """Return the heuristics nearest in meaning to a text."""
+    body = read_body(call, wire.SearchBody)
+    services = call.services
+    near = finding.by_meaning(
+        services.database, call.tenant_id, services.checks.embeddings, body.text,
+        domain=body.domain, limit=body.limit,
+    )  # fmt: skip
+    return answer(wire.Near.model_validate(near))
+
+
 def waiting(call: Call) -> Response:
     """Return what waits for a curator."""
     query = read_query(call, wire.QueueQuery)
@@ -112,6 +129,43 @@ def _act(call: Call, *, model: type[Request], act: type[Act]) -> Response:
     done = wire.Curated.model_validate(reply.body)
     headers = {"ETag": f'"v{done.version}"'}
     return answer(done, headers=headers | replayed(reply))
+
+
+class _Sent(Request):
+    """What an import depends on; under the same key it has to be the same."""
+
+    sha256: str
+    active: bool
+
+
+async def import_(call: Call) -> Response:
+    """Store heuristics from lines of JSON, all or none."""
+    # Beside the other handlers' threads: reviewers would wait for it.
+    work = partial(_import, call)
+    return await anyio.to_thread.run_sync(work, limiter=call.services.imports)
+
+
+def _import(call: Call) -> Response:
+    text, active = call.lines(), read_query(call, wire.ImportQuery).active
+    require_storable("file", text)
+    sent = _Sent(sha256=hashlib.sha256(call.body).hexdigest(), active=active)
+    # Who lost the connection asks again, perhaps for minutes' worth of checks.
+    reply = known_reply(call, sent)
+    if reply is None:
+        actor = call.principal.name
+        ready = files.prepare(
+            call.services.database, call.tenant_id, text, call.services.checks,
+            actor=actor, active=active, progress=lambda _done, _of: None,
+        )  # fmt: skip
+
+        def run(cursor: Cursor) -> Reply:
+            done = files.store(
+                cursor, call.tenant_id, ready, actor=actor, now=datetime.now(UTC), new_id=uuid4
+            )
+            return Reply(200, asdict(done))
+
+        reply = once(call, sent, run)
+    return answer(wire.Imported.model_validate(reply.body), headers=replayed(reply))
 
 
 def retire_derived(call: Call) -> Response:
@@ -181,11 +235,25 @@ OPERATIONS = (
         {200: wire.Queue}, query=wire.QueueQuery,
     ),
     Operation(
+        "POST", "/grimoire/search", "grimoire.read", search, TAG,
+        "Find active and quarantined heuristics by meaning, nearest first. Stores nothing.",
+        {200: wire.Near}, body=wire.SearchBody,
+    ),
+    Operation(
         "GET", ONE, "grimoire.read", heuristic, TAG,
         "Return a heuristic with its versions, links, evidence and use.",
         {200: wire.HeuristicDetail}, problems=(404,),
     ),
     *(_operation(*item) for item in BODIES),
+    Operation(
+        "POST", "/grimoire/import", "grimoire.curate", import_, TAG,
+        "Store heuristics as candidates, or active at once on the curator's word: all lines, or "
+        "none. Takes up to 10,000, which need about 15 ms each.",
+        {200: wire.Imported}, query=wire.ImportQuery, max_body_bytes=wire.MAX_IMPORT_BYTES,
+        lines="a heuristic with `polarity` (do, avoid), `domain`, `trigger_pattern` and "
+        "`action_template`; whatever else `radiant grimoire export` writes is ignored",
+        headers=("Idempotency-Key",), required=("Idempotency-Key",),
+    ),
     Operation(
         "POST", "/grimoire/purge", "grimoire.curate", retire_derived, TAG,
         "Retire everything that was derived from a session, a user or a heuristic; lists it only, "

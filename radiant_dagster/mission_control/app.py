@@ -78,6 +78,7 @@ def create_app(settings: Settings, *, endpoints: Sequence[Endpoint] = ENDPOINTS)
             rate=Buckets(settings.api_rate_per_minute),
             attempts=Buckets(ATTEMPTS_PER_MINUTE),
             threads=anyio.CapacityLimiter(HANDLER_THREADS),
+            imports=anyio.CapacityLimiter(1),
             dagster=DagsterApi(settings.dagster_url, public_url=settings.dagster_public_url),
             streams=Streams(),
             checks=Checks.of(settings),

@@ -7,13 +7,12 @@ coroutine function (a stream of events) runs on the event loop and must not bloc
 """
 
 import inspect
-import json
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, TypeVar
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote
 from uuid import UUID
 
 import anyio
@@ -29,7 +28,7 @@ from radiant_dagster.adapters.grimoire.texts import Checks
 from radiant_dagster.adapters.postgres import Cursor, Database, TenantRole
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.domain.principals import Permission, Principal
-from radiant_dagster.mission_control import auth
+from radiant_dagster.mission_control import auth, bodies
 from radiant_dagster.mission_control.auth import Identity
 from radiant_dagster.mission_control.limits import Buckets, Streams
 from radiant_dagster.mission_control.metrics import Metrics
@@ -45,10 +44,6 @@ from radiant_dagster.mission_control.problems import (
 )
 
 MAX_BODY_BYTES = 1024 * 1024
-MAX_JSON_DEPTH = 20
-MAX_JSON_VALUES = 50_000
-MAX_FORM_FIELDS = 200
-FORM_TYPE = "application/x-www-form-urlencoded"
 HANDLER_THREADS = 8
 ATTEMPTS_PER_MINUTE = 20  # failed logins and useless keys of one address
 
@@ -69,6 +64,7 @@ class Services:
         rate: Requests of each identity.
         attempts: Failed credentials of each address.
         threads: Bounds the handlers that run at once.
+        imports: Lets one import run at a time, which takes minutes, beside those handlers.
         dagster: Asked to launch what was asked or decided; the sensor does what it misses.
         streams: Connections that stay open.
         checks: What a curator's texts have to pass; loads its model with the first of them.
@@ -81,6 +77,7 @@ class Services:
     rate: Buckets
     attempts: Buckets
     threads: anyio.CapacityLimiter
+    imports: anyio.CapacityLimiter
     dagster: DagsterApi
     streams: Streams
     checks: Checks
@@ -130,11 +127,15 @@ class Call:
         Raises:
             Refusal: Another media type, no JSON, or more of it than anything here needs.
         """
-        if _media_type(self.request) != "application/json":
-            raise Refusal(
-                415, "media_type", "This takes JSON", "Send Content-Type: application/json."
-            )
-        return parse_json(self.body)
+        return bodies.parse_json(self.request, self.body)
+
+    def lines(self) -> str:
+        """Return the body as a text of lines.
+
+        Raises:
+            Refusal: Another media type, or no UTF-8.
+        """
+        return bodies.parse_lines(self.request, self.body)
 
     def form(self) -> dict[str, str]:
         """Return the fields of a form; empty for other bodies.
@@ -142,7 +143,7 @@ class Call:
         Raises:
             Refusal: It cannot be read.
         """
-        return parse_form(self.request, self.body)
+        return bodies.parse_form(self.request, self.body)
 
     def page(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """Return a page; templates see `identity` and `csrf_token` beside the values."""
@@ -162,6 +163,7 @@ class Endpoint:
         access: A permission, or one of the words of `Access`.
         handler: What to do.
         kind: Pages answer people: a login instead of 401, HTML instead of problem documents.
+        max_body_bytes: More of a body is refused unread.
     """
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -169,6 +171,7 @@ class Endpoint:
     access: Access
     handler: Handler = field(repr=False)
     kind: Literal["api", "page"] = "api"
+    max_body_bytes: int = MAX_BODY_BYTES
 
 
 class GuardedRoute(Route):
@@ -194,7 +197,7 @@ async def serve(endpoint: Endpoint, request: Request) -> Response:
         identity = await _identity(endpoint, request, services)
         _require_access(endpoint, identity, request)
         _require_rate(identity, services)
-        body = await _body(request)
+        body = await _body(request, endpoint.max_body_bytes)
         call = Call(request, services, identity, body, request_id)
         if identity is not None and endpoint.access != "public":
             auth.require_csrf(identity, request, call.form())
@@ -256,16 +259,16 @@ def _require_rate(identity: Identity | None, services: Services) -> None:
         raise too_many(wait)
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, limit: int) -> bytes:
     """Read the body, as far as it is bearable."""
     length = request.headers.get("content-length", "0")
-    if length.isdecimal() and int(length) > MAX_BODY_BYTES:
-        raise too_large(MAX_BODY_BYTES)
+    if length.isdecimal() and int(length) > limit:
+        raise too_large(limit)
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise too_large(MAX_BODY_BYTES)
+        if len(body) > limit:
+            raise too_large(limit)
     return bytes(body)
 
 
@@ -311,73 +314,3 @@ def render(services: Services, template: str, identity: Identity | None, **value
     token = identity.csrf if identity is not None else None
     page = services.templates.get_template(template)
     return page.render(identity=identity, csrf_token=token or "", **values)
-
-
-def _media_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-def parse_form(request: Request, body: bytes) -> dict[str, str]:
-    """Return the fields of an urlencoded body; the last of a name counts.
-
-    Raises:
-        Refusal: Too many fields, or no UTF-8.
-    """
-    if _media_type(request) != FORM_TYPE:
-        return {}
-    try:
-        pairs = parse_qsl(
-            body.decode(), keep_blank_values=True, max_num_fields=MAX_FORM_FIELDS, errors="strict"
-        )
-    except ValueError:  # UnicodeDecodeError is one
-        raise Refusal(400, "bad_form", "The form cannot be read", "Send it again.") from None
-    return dict(pairs)
-
-
-def parse_json(body: bytes) -> Any:
-    """Return a JSON document of bearable depth and size.
-
-    Raises:
-        Refusal: Not JSON, a name twice in one object, a number JSON has not, too deep, too much.
-    """
-    try:
-        value = json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        raise Refusal(
-            400, "bad_json", "This is not JSON", "Send one UTF-8 document, each name once."
-        ) from None
-    _require_bearable(value)
-    return value
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):  # parsers disagree on which one counts
-        raise ValueError("a name appears twice")
-    return found
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(name)
-
-
-def _require_bearable(value: Any) -> None:
-    seen, level = 1, [value]
-    for _ in range(MAX_JSON_DEPTH):
-        level = [inner for item in level for inner in _inside(item)]
-        seen += len(level)
-        if not level or seen > MAX_JSON_VALUES:
-            break
-    if level:  # deeper than that, or more than that
-        raise Refusal(
-            400,
-            "json_too_complex",
-            "The document is too complex",
-            f"At most {MAX_JSON_DEPTH} levels and {MAX_JSON_VALUES:,} values are read.",
-        )
-
-
-def _inside(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []

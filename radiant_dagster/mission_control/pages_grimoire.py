@@ -12,7 +12,7 @@ from uuid import UUID
 from starlette.responses import RedirectResponse, Response
 
 from radiant_dagster.adapters import tenants
-from radiant_dagster.adapters.grimoire import acts, purge, queue, reading
+from radiant_dagster.adapters.grimoire import acts, finding, purge, queue, reading
 from radiant_dagster.adapters.paging import Place
 from radiant_dagster.domain.curation import (
     REASONS,
@@ -40,6 +40,7 @@ from radiant_dagster.mission_control.words import HEURISTIC_STATES
 
 PAGE_ROWS = 50
 QUEUE_ROWS = 20
+NEAR_ROWS = 20
 MAX_FORM_VERSION = 9  # digits
 BASE = "/grimoire/{heuristic_id:uuid}"
 Form = Mapping[str, str]
@@ -97,6 +98,42 @@ def show_list(call: Call) -> Response:
         domain=domain,
         q=q,
         following=following,
+        near=None,
+        problem=None,
+    )
+
+
+def search(call: Call) -> Response:
+    """Show the heuristics nearest in meaning to a text, which stays out of the address."""
+    form, services = call.form(), call.services
+    text, domain = form.get("q", ""), form.get("domain", "")
+    near, problem = None, None
+    try:
+        near = finding.by_meaning(
+            services.database, call.tenant_id, services.checks.embeddings, text,
+            domain=domain or None, limit=NEAR_ROWS,
+        )  # fmt: skip
+    except RadiantError as error:
+        problem = problem_of(error)
+        if problem.status >= 500:
+            raise
+    with call.transaction() as cursor:
+        domains = sorted(tenants.domain_policies(cursor, call.tenant_id))
+    return call.page(
+        "grimoire.html",
+        problem.status if problem else 200,
+        here="grimoire",
+        rows=(),
+        waiting=None,
+        number=0,
+        states=HEURISTIC_STATES,
+        domains=domains,
+        chosen="",
+        domain=domain,
+        q=text,
+        following=None,
+        near=near.heuristics if near else (),
+        problem=problem,
     )
 
 
@@ -237,6 +274,7 @@ def do_purge(call: Call) -> Response:
 
 ENDPOINTS = (
     Endpoint("GET", "/grimoire", "grimoire.read", show_list, kind="page"),
+    Endpoint("POST", "/grimoire/search", "grimoire.read", search, kind="page"),
     Endpoint("GET", "/grimoire/purge", "grimoire.curate", show_purge, kind="page"),
     Endpoint("POST", "/grimoire/purge", "grimoire.curate", do_purge, kind="page"),
     Endpoint("GET", BASE, "grimoire.read", show_one, kind="page"),

@@ -7,7 +7,7 @@ the type and the place, and no content.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from starlette.responses import Response
@@ -27,6 +27,7 @@ from radiant_dagster.errors import (
     HeuristicChanged,
     HeuristicNotFound,
     IdempotencyConflict,
+    ImportRefused,
     InvalidInput,
     KeyNotFound,
     OriginalErased,
@@ -43,9 +44,11 @@ from radiant_dagster.errors import (
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
+MAX_FAULTS = 100  # of an import, told one by one
 
 # Most specific first; the message of these is meant for whoever asked.
 PUBLIC: tuple[tuple[type[RadiantError], int, str], ...] = (
+    (ImportRefused, 422, "Nothing was imported"),
     (InvalidInput, 422, "The request is not acceptable"),
     (SessionNotFound, 404, "No such session"),
     (ApprovalNotFound, 404, "No such approval"),
@@ -162,8 +165,11 @@ def problem_of(error: Exception) -> Problem:
 def _members(error: RadiantError) -> dict[str, Any]:
     """Return what a program needs of an error; `client` builds the same error from it."""
     match error:
+        case ImportRefused():
+            told = [asdict(fault) for fault in error.faults[:MAX_FAULTS]]
+            return {**_of_field(error), "fault_count": len(error.faults), "faults": told}
         case InvalidInput():
-            return {"field": error.field, "problem": error.problem, "fix": error.fix}
+            return _of_field(error)
         case ApprovalAlreadyResolved():
             standing = error.standing
             return {
@@ -183,6 +189,10 @@ def _members(error: RadiantError) -> dict[str, Any]:
             return {"session_status": error.status}
         case _:
             return {}
+
+
+def _of_field(error: InvalidInput) -> dict[str, Any]:
+    return {"field": error.field, "problem": error.problem, "fix": error.fix}
 
 
 def unauthenticated() -> Refusal:

@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, Field
 from radiant_dagster.wire.base import MAX_PAGE, Answer, Json, Request
 
 MAX_REASON_CHARACTERS = 300
+MAX_IMPORT_BYTES = 20_000_000
 Reason = Literal["wrong", "unsafe", "outdated", "too_specific", "duplicate", "other"]
 Keep = Literal["this", "other", "both"]
 State = Literal["quarantined", "active", "retired", "expired", "merged", "revoked"]
@@ -67,6 +68,32 @@ class HeuristicPage(Answer):
 
     heuristics: list[Heuristic]
     next_cursor: str | None
+
+
+class SearchBody(Request):
+    """What to look for by meaning; in a body, since addresses end in the logs of proxies."""
+
+    text: str = Field(
+        min_length=1, max_length=32_000, description="A question, or what one may be about."
+    )
+    domain: str | None = Field(None, max_length=63, description="Of this one only.")
+    limit: int = Field(10, ge=1, le=100)
+
+
+class NearHeuristic(Heuristic):
+    """A heuristic and how near its trigger is to a text."""
+
+    similarity: float = Field(description="Cosine of text and trigger.")
+    floor: float = Field(
+        description="Agents of its domain get it from this similarity on, if it is active."
+    )
+
+
+class Near(Answer):
+    """Active and quarantined heuristics, nearest first."""
+
+    floor: float = Field(description="Least similarity that counts for the embedding model.")
+    heuristics: list[NearHeuristic]
 
 
 class Version(Answer):
@@ -292,6 +319,24 @@ class Curated(Answer):
     version: int
     pinned: bool
     merged_into: UUID | None
+
+
+class ImportQuery(Request):
+    """What becomes of the lines."""
+
+    active: bool = Field(
+        False, description="Agents get them at once; not in medical, legal and financial."
+    )
+
+
+class Imported(Answer):
+    """What was stored of some lines."""
+
+    ids: list[UUID]
+    state: Literal["active", "quarantined"]
+    duplicate_lines: list[int] = Field(
+        description="Numbers of lines that were known already, or merged into another one at once."
+    )
 
 
 class PurgeBody(Request):

@@ -151,3 +151,22 @@ def test_a_key_is_new_again_after_a_day_and_then_swept(
     with database.tenant_transaction(tenant) as cursor:
         cursor.execute("select key from radiant.idempotency")
         assert [row["key"] for row in cursor.fetchall()] == ["young"]
+
+
+def test_an_answer_is_found_by_its_key_without_taking_it(
+    database: Database, tenant: uuid.UUID, owner_url: str
+) -> None:
+    def find(request: bytes = b"body") -> Reply | None:
+        with database.tenant_transaction(tenant, role="radiant_review") as cursor:
+            return idempotency.find(cursor, tenant, actor="dr-lee", key="k-1", request_hash=request)
+
+    before = find()
+    call(database, tenant, lambda _: Reply(201, {"day": 1}))
+    found = find()
+    with pytest.raises(IdempotencyConflict):
+        find(b"other")
+    run_sql(owner_url, "update radiant.idempotency set at = at - interval '25 hours'")
+
+    assert before is None
+    assert found == Reply(201, {"day": 1}, replayed=True)
+    assert find() is None

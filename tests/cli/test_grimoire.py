@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from radiant_dagster.adapters.embeddings import MiniLmEmbeddings
 from radiant_dagster.adapters.postgres import Database
 from tests.adapters.rows import insert, insert_heuristic
 from tests.cli.conftest import Radiant
@@ -180,3 +181,28 @@ def test_an_import_goes_live_on_a_curators_word_but_not_where_it_hurts(
     assert [row["state"] for row in found] == ([state] if state else [])
     assert (result.exit_code == 0) == (state is not None)
     assert state is not None or "two people have to look" in result.stderr
+
+
+def test_a_search_shows_how_near_each_is_and_whether_agents_get_it(
+    radiant: Radiant, database: Database
+) -> None:
+    model = MiniLmEmbeddings()
+    for domain, state in (("general", "active"), ("medical", "quarantined")):
+        vector = json.dumps(model.embed_one(TRIGGER))
+        plant(
+            database, radiant, trigger_pattern=TRIGGER, action_template=ACTION, domain=domain,
+            state=state, embedding=vector,
+        )  # fmt: skip
+
+    found = radiant.json("grimoire", "search", TRIGGER)
+    shown = radiant("grimoire", "search", TRIGGER, "--domain", "medical").stdout
+    nothing = radiant("grimoire", "search", TRIGGER, "--domain", "legal").stdout
+
+    assert found["floor"] == 0.5
+    assert {(row["domain"], row["state"], row["floor"]) for row in found["heuristics"]} == {
+        ("general", "active", 0.5), ("medical", "quarantined", 0.6),
+    }  # fmt: skip
+    assert [row["similarity"] for row in found["heuristics"]] == pytest.approx([1, 1], abs=0.001)
+    for expected in ("1.00", "0.60", "quarantined", "medical", TRIGGER):
+        assert expected in shown
+    assert "Nothing is there to compare with." in nothing

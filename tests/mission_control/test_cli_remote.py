@@ -15,6 +15,7 @@ import pytest
 
 from radiant_dagster.adapters.postgres import Database
 from tests.adapters.rows import insert_approval, insert_heuristic
+from tests.adapters.test_heuristic_files import LEASE, TRIGGER, lines
 from tests.conftest import World, run_sql
 from tests.mission_control.conftest import People, Serve, Site
 from tests.mission_control.test_api_sessions import execute
@@ -145,3 +146,30 @@ def test_a_curator_needs_no_database(
     assert (stale.returncode, "at version 1 by now" in stale.stderr) == (3, True)
     assert json.loads(exported.stdout)["provenance"]["approved_by"] == "cora"
     assert [row["state"] for row in purged["heuristics"]] == ["retired"]
+
+
+def test_a_curator_imports_and_searches_without_a_database(
+    terminal: Terminal, people: People, tmp_path: Path
+) -> None:
+    key = people.key_for("cora", "curator")
+    path, bad = tmp_path / "g.jsonl", tmp_path / "bad.jsonl"
+    path.write_text(lines({}, LEASE, {}))
+    bad.write_text(lines({}, {"domain": "cooking"}))
+
+    done = terminal.json(key, "grimoire", "import", str(path))
+    again = terminal(key, "grimoire", "import", str(path), "--active")
+    refused = terminal(key, "grimoire", "import", str(bad))
+    found = terminal.json(key, "grimoire", "search", "power cut and cold storage", "--limit", "1")
+    shown = terminal(key, "grimoire", "search", TRIGGER)
+    nobody = terminal(people.key_for("vic", "viewer"), "grimoire", "import", str(path))
+
+    assert (done["state"], len(done["imported"])) == ("quarantined", 2)
+    assert done["duplicate_lines"] == [3]
+    assert "0 imported as active, 3 were known already." in again.stdout
+    assert refused.returncode == 2
+    assert "line 2: domain is none of this tenant's" in refused.stderr
+    (row,) = found["heuristics"]
+    assert (row["id"], row["state"]) == (done["imported"][0], "quarantined")
+    assert row["similarity"] > found["floor"]
+    assert done["imported"][0][:8] in shown.stdout
+    assert nobody.returncode == 1

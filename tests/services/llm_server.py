@@ -11,7 +11,7 @@ import contextlib
 import json
 import threading
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -102,6 +102,8 @@ class LlmServer:
         faults: What happens to calls by chance, where no script says otherwise.
         api_key: Where set, every other key is refused with 401.
         dimensions: Length of embedding vectors.
+
+    What `on_embed` does happens while somebody waits for vectors.
     """
 
     def __init__(
@@ -118,6 +120,7 @@ class LlmServer:
         self.peers: set[Any] = set()
         self.most_at_once = 0
         self.go_on = threading.Event()
+        self.on_embed: Callable[[], object] = lambda: None
         self._running = 0
         self._scripts: dict[str | None, deque[Reply]] = defaultdict(deque)
         varies = isinstance(latency_seconds, Latency)
@@ -246,6 +249,7 @@ class LlmServer:
         call, done = await self._record(request)
         if done is not None:
             return done
+        await asyncio.to_thread(self.on_embed)
         data = [
             {"index": n, "embedding": [float(len(text)), 1.0] + [0.0] * (self._dimensions - 2)}
             for n, text in enumerate(call.body["input"])

@@ -3,24 +3,25 @@
 Every line is checked before one is stored, and all are stored in one transaction or none.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
-from radiant_dagster.adapters import tenants
-from radiant_dagster.adapters.grimoire import curation, reading, store
+from radiant_dagster.adapters import audit, tenants
+from radiant_dagster.adapters.grimoire import curation, neighbours, reading
 from radiant_dagster.adapters.grimoire.search import floor_of
+from radiant_dagster.adapters.grimoire.store import NewHeuristic, keep_learned
 from radiant_dagster.adapters.grimoire.texts import Checks
 from radiant_dagster.adapters.paging import Place
 from radiant_dagster.adapters.postgres import Cursor, Database
 from radiant_dagster.domain.approvals import require_person
 from radiant_dagster.domain.curation import require_second_person
 from radiant_dagster.domain.extraction import ExtractedHeuristic
-from radiant_dagster.domain.heuristic_files import Fault, Line, parse
+from radiant_dagster.domain.heuristic_files import Line, parse
 from radiant_dagster.domain.heuristics import content_sha256
-from radiant_dagster.errors import CurationForbidden, InvalidInput
+from radiant_dagster.errors import CurationForbidden, ImportRefused, InvalidInput, LineFault
 
 PAGE = 500
 BATCH = 64
@@ -31,26 +32,31 @@ SAME_CONTENTS = """
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """What of a file can be imported.
+class Ready:
+    """What of a file may be stored, checked and embedded.
 
     Args:
         lines: By their numbers in the file.
-        duplicates: Numbers of lines whose text is there already, or earlier in the file.
-        faults: What has to be mended first; with any nothing is imported.
+        embeddings: Of their triggers, in the same order.
+        embedding_model: That made these.
+        duplicate_lines: Numbers of lines whose text is there already, or earlier in the file.
+        active: They are to be used at once.
     """
 
-    lines: dict[int, Line]
-    duplicates: tuple[int, ...]
-    faults: tuple[Fault, ...]
+    lines: Mapping[int, Line]
+    embeddings: Sequence[Sequence[float]]
+    embedding_model: str
+    duplicate_lines: tuple[int, ...]
+    active: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an import stored, and how many lines it skipped as duplicates."""
+    """What an import stored, and the numbers of the lines that it skipped as duplicates."""
 
     ids: tuple[UUID, ...]
-    duplicates: int
+    state: Literal["active", "quarantined"]
+    duplicate_lines: tuple[int, ...]
 
 
 def every_heuristic(
@@ -69,37 +75,69 @@ def every_heuristic(
         after = Place(rows[-1]["created_at"], rows[-1]["id"])
 
 
-def check(
-    cursor: Cursor, tenant_id: UUID, text: str, checks: Checks, *, actor: str, active: bool
-) -> Checked:
-    """Check every line of a file and find those whose text is known.
+def prepare(
+    database: Database,
+    tenant_id: UUID,
+    text: str,
+    checks: Checks,
+    *,
+    actor: str,
+    active: bool,
+    progress: Callable[[int, int], None],
+) -> Ready:
+    """Check every line of a file, find those whose text is known and embed the others.
+
+    No connection is held meanwhile: the checks and the model may take minutes.
 
     Args:
         active: They are to be used at once, on this actor's word.
+        progress: Is told how many lines of how many are done.
 
     Raises:
-        CatoUnavailable: The safety check cannot be asked.
+        ImportRefused: Names every line that has to be mended first.
+        CatoUnavailable, EmbeddingUnavailable: Try again later.
     """
     require_person(actor)
     lines, faults = parse(text)
-    domains = tenants.domain_policies(cursor, tenant_id)
+    with database.tenant_transaction(tenant_id) as cursor:
+        domains = set(tenants.domain_policies(cursor, tenant_id))
     good: dict[int, Line] = {}
     for number, line in lines.items():
         try:
-            good[number] = _checked(line, checks, set(domains), actor=actor, active=active)
+            good[number] = _checked(line, checks, domains, actor=actor, active=active)
         except InvalidInput as error:
-            faults.append(Fault(number, error.field, error.problem, error.fix))
-    keys = {number: _key(line) for number, line in good.items()}
+            faults.append(LineFault(number, error.field, error.problem, error.fix))
+    if faults:
+        raise ImportRefused(sorted(faults, key=lambda fault: fault.line))
+    with database.tenant_transaction(tenant_id) as cursor:
+        duplicates = _duplicates(cursor, tenant_id, good)
+    left = {number: line for number, line in good.items() if number not in duplicates}
+    vectors = _embedded(list(left.values()), checks, progress)
+    model = checks.embeddings.model_id
+    return Ready(left, vectors, model, tuple(sorted(duplicates)), active)
+
+
+def _duplicates(cursor: Cursor, tenant_id: UUID, lines: Mapping[int, Line]) -> set[int]:
+    keys = {number: _key(line) for number, line in lines.items()}
     cursor.execute(SAME_CONTENTS, (tenant_id, [key[2] for key in keys.values()]))
     seen = {(row["domain"], row["polarity"], bytes(row["content_sha256"])) for row in cursor}
-    duplicates: list[int] = []
+    duplicates: set[int] = set()
     for number, key in keys.items():
         if key in seen:
-            duplicates.append(number)
+            duplicates.add(number)
         seen.add(key)
-    left = {number: line for number, line in good.items() if number not in duplicates}
-    ordered = sorted(faults, key=lambda fault: fault.line)
-    return Checked(left, tuple(duplicates), tuple(ordered))
+    return duplicates
+
+
+def _embedded(
+    lines: Sequence[Line], checks: Checks, progress: Callable[[int, int], None]
+) -> list[list[float]]:
+    vectors: list[list[float]] = []
+    for start in range(0, len(lines), BATCH):
+        batch = lines[start : start + BATCH]
+        vectors += checks.embeddings.embed([line.trigger_pattern for line in batch])
+        progress(len(vectors), len(lines))
+    return vectors
 
 
 def _key(line: Line) -> tuple[str, str, bytes]:
@@ -124,58 +162,53 @@ def _checked(line: Line, checks: Checks, domains: set[str], *, actor: str, activ
     return line.model_copy(update={"trigger_pattern": trigger, "action_template": action})
 
 
-def import_lines(
-    database: Database,
+def store(
+    cursor: Cursor,
     tenant_id: UUID,
-    checked: Checked,
-    checks: Checks,
+    ready: Ready,
     *,
     actor: str,
-    active: bool,
     now: datetime,
     new_id: Callable[[], UUID],
-    progress: Callable[[int], None],
 ) -> Imported:
-    """Store what `check` let pass as candidates, all or nothing.
+    """Store what is ready as candidates, in the caller's transaction.
 
     Args:
-        active: Promote each, on the actor's word.
         now: Decides the expiry.
         new_id: Makes ids.
-        progress: Is told how many more are embedded.
 
     Raises:
-        InvalidInput: There are faults.
-        EmbeddingUnavailable: The model is away; nothing was stored.
+        ConfigurationError: The embedding model is not registered.
     """
-    if checked.faults:
-        first = checked.faults[0]
-        raise InvalidInput(f"line {first.line}: {first.field}", first.problem, first.fix)
-    lines = list(checked.lines.values())
-    vectors: list[list[float]] = []
-    for start in range(0, len(lines), BATCH):
-        batch = lines[start : start + BATCH]
-        vectors += checks.embeddings.embed([line.trigger_pattern for line in batch])
-        progress(len(batch))
+    floor_of(cursor, ready.embedding_model)  # refuses a model nothing is found with
+    # In one order, or two imports would wait for each other in a circle.
+    for domain in sorted({line.domain for line in ready.lines.values()}):
+        neighbours.lock_domain(cursor, tenant_id, domain)
     stored: list[UUID] = []
-    duplicates = len(checked.duplicates)
-    with database.tenant_transaction(tenant_id) as cursor:
-        floor_of(cursor, checks.embeddings.model_id)  # refuses a model nothing is found with
-        for line, vector in zip(lines, vectors, strict=True):
-            new = _new(line, vector, checks.embeddings.model_id, actor, now, new_id())
-            kept = store.keep_learned(cursor, tenant_id, new)
-            if kept.kept_as != "stored":  # learned since it was checked, or merged at once
-                duplicates += 1
-                continue
-            stored.append(new.id)
-            if active:
-                curation.promote(cursor, tenant_id, new.id, actor=actor)
-    return Imported(tuple(stored), duplicates)
+    duplicates = list(ready.duplicate_lines)
+    for (number, line), vector in zip(ready.lines.items(), ready.embeddings, strict=True):
+        new = _new(line, vector, ready.embedding_model, actor, now, new_id())
+        kept = keep_learned(cursor, tenant_id, new)
+        if kept.kept_as != "stored":  # learned since it was checked, or merged at once
+            duplicates.append(number)
+            continue
+        stored.append(new.id)
+        if ready.active:
+            curation.promote(cursor, tenant_id, new.id, actor=actor)
+    audit.record(
+        cursor,
+        tenant_id,
+        actor=actor,
+        action="grimoire.imported",
+        detail={"stored": len(stored), "duplicates": len(duplicates), "active": ready.active},
+    )
+    state = "active" if ready.active else "quarantined"
+    return Imported(tuple(stored), state, tuple(sorted(duplicates)))
 
 
 def _new(
-    line: Line, vector: list[float], model: str, actor: str, now: datetime, new_id: UUID
-) -> store.NewHeuristic:
+    line: Line, vector: Sequence[float], model: str, actor: str, now: datetime, new_id: UUID
+) -> NewHeuristic:
     extracted = ExtractedHeuristic(
         decision="store",
         polarity=line.polarity,
@@ -185,7 +218,7 @@ def _new(
         evidence_quotes=[],
         generality="reusable",
     )
-    return store.NewHeuristic(
+    return NewHeuristic(
         id=new_id,
         domain=line.domain,
         extracted=extracted,

@@ -48,7 +48,7 @@ def look_up(
     model_id, vector = embed(text)
     tokens = exact_tokens(text) if how.rescue else ()
     with database.tenant_transaction(tenant_id) as cursor:
-        floor = min(search.floor_of(cursor, model_id) + floor_raise, 1.0)
+        floor = search.agents_floor(search.floor_of(cursor, model_id), floor_raise)
         near = search.nearest(cursor, tenant_id, domain, model_id, vector, how=how, tokens=tokens)
         fit = [item for item in near if item.fit >= floor]
         rivals = search.rivals(cursor, tenant_id, [item.id for item in fit])

@@ -1,5 +1,6 @@
 """Reads heuristics for people: lists, one with its numbers, one with everything about it."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -24,6 +25,10 @@ HEURISTICS = f"""
 """  # noqa: S608 - COLUMNS is a literal above
 HEURISTIC = f"""
     select {COLUMNS} from radiant.knowledge_heuristics where tenant_id = %s and id = %s
+"""  # noqa: S608
+SEVERAL = f"""
+    select {COLUMNS} from radiant.knowledge_heuristics
+    where tenant_id = %s and id = any(%s::uuid[])
 """  # noqa: S608
 VERSIONS = """
     select version, trigger_pattern, action_template, editor, reason, restores, created_at
@@ -99,6 +104,12 @@ def get_heuristic(cursor: Cursor, tenant_id: UUID, heuristic_id: UUID) -> dict[s
     if row is None:
         raise HeuristicNotFound(heuristic_id)
     return dict(row)
+
+
+def get_several(cursor: Cursor, tenant_id: UUID, ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
+    """Return some heuristics by their ids, without those that there are not."""
+    cursor.execute(SEVERAL, (tenant_id, [str(item) for item in ids]))
+    return {row["id"]: dict(row) for row in cursor.fetchall()}
 
 
 def get_everything(cursor: Cursor, tenant_id: UUID, heuristic_id: UUID) -> dict[str, Any]:

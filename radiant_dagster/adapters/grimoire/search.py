@@ -127,6 +127,11 @@ def floor_of(cursor: Cursor, model_id: str) -> float:
     return float(row["threshold"])
 
 
+def agents_floor(floor: float, floor_raise: float) -> float:
+    """Return the least similarity at which agents of a domain get a heuristic."""
+    return min(floor + floor_raise, 1.0)
+
+
 def floor_raise(cursor: Cursor, tenant_id: UUID, domain: str) -> float | None:
     """Return what a domain adds to the model's floor, None where it has nothing to offer."""
     cursor.execute(FLOOR_RAISE, (tenant_id, domain))
