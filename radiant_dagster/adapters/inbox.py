@@ -13,6 +13,7 @@ from uuid import UUID
 from radiant_dagster.adapters import audit
 from radiant_dagster.adapters.paging import Place
 from radiant_dagster.adapters.postgres import Cursor
+from radiant_dagster.domain.approvals import MAX_CONTINUATION_FAILURES, MAX_CONTINUATION_LOSSES
 from radiant_dagster.errors import ApprovalNotFound, InvalidInput
 
 MAX_PAGE = 200
@@ -69,7 +70,9 @@ _DETAIL = """
            r.second_role, r.allow, r.quorum, r.version, r.review_stage, r.review_sanitized,
            encode(r.payload_sha256, 'hex') as payload_sha256,
            d.verdict, d.decided_by, d.decided_at, d.guidance, d.edited_text, d.claimed_run_id,
-           d.done_at, s.status as session_status, s.cost_micro_usd, s.dagster_run_id,
+           d.done_at, coalesce(d.done_at is null and d.claimed_run_id is null
+               and (d.failures >= %(failures)s or d.losses >= %(losses)s), false) as stuck,
+           s.status as session_status, s.cost_micro_usd, s.dagster_run_id,
            s.conclude_run_id
     from ({shown} and r.id = %(id)s) r
     join radiant.session s on s.tenant_id = r.tenant_id and s.id = r.session_id
@@ -176,11 +179,18 @@ def approval_detail(cursor: Cursor, tenant_id: UUID, approval_id: UUID) -> dict[
         ids; ``review_sanitized`` with prompt, draft, answers, heuristics; ``etag``, as an HTTP
         entity tag; ``payload_sha256`` in hexadecimal; ``votes`` and ``history``, oldest first.
         What happens at the deadline: ``on_timeout``, and ``extended_at`` where it was extended.
+        ``stuck``: no run carries the decision out any more unless a person asks for it.
 
     Raises:
         ApprovalNotFound: Unknown, or another tenant's.
     """
-    cursor.execute(DETAIL, {"tenant": tenant_id, "id": approval_id})
+    values = {
+        "tenant": tenant_id,
+        "id": approval_id,
+        "failures": MAX_CONTINUATION_FAILURES,
+        "losses": MAX_CONTINUATION_LOSSES,
+    }
+    cursor.execute(DETAIL, values)
     row = cursor.fetchone()
     if row is None:
         raise ApprovalNotFound(approval_id)

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from radiant_dagster.adapters import approvals, claims, inbox
+from radiant_dagster.adapters import approvals, claims, inbox, recovery
 from radiant_dagster.adapters.reveal import Originals, reveal
 from radiant_dagster.domain.approvals import (
     PendingApproval,
@@ -56,6 +56,7 @@ SAID: Mapping[str, str] = {
     "counted": "Your approval is counted. A second person has to look as well.",
     "claimed": "This is yours for two minutes; the open page renews it.",
     "released": "Released. Others can take it.",
+    "retried": "It is being carried out again.",
 }
 
 
@@ -131,6 +132,7 @@ def _page(
         is_mine=claimed is not None and same_person(claimed, call.principal.name),
         may_claim=call.principal.may("approvals.claim"),
         may_break=call.principal.may("approvals.admin"),
+        may_retry=call.principal.may("approvals.admin"),
         may_reveal=call.principal.may("approvals.reveal"),
         may_session=call.principal.may("sessions.read"),
         run_url=f"{dagster.rstrip('/')}/runs/{run_id}" if run_id else None,
@@ -256,6 +258,17 @@ def release(call: Call) -> Response:
     return _back(call, "released")
 
 
+def retry(call: Call) -> Response:
+    """Have a decision carried out again whose runs failed or were lost too often."""
+    database, wanted = call.services.database, _id(call)
+    try:
+        recovery.revive(database, call.tenant_id, wanted, actor=call.principal.name)
+    except RadiantError as error:
+        return _refused(call, error)
+    launch(call, wanted)
+    return _back(call, "retried")
+
+
 def show_original(call: Call) -> Response:
     """Show the unscrubbed texts, once, to who says why; the look is written down first."""
     why = call.form().get("reason", "")
@@ -294,5 +307,6 @@ ENDPOINTS = (
     Endpoint("POST", f"{BASE}/preview", "approvals.decide", preview, kind="page"),
     Endpoint("POST", f"{BASE}/claim", "approvals.claim", claim, kind="page"),
     Endpoint("POST", f"{BASE}/release", "approvals.release", release, kind="page"),
+    Endpoint("POST", f"{BASE}/retry", "approvals.admin", retry, kind="page"),
     Endpoint("POST", f"{BASE}/reveal", "approvals.reveal", show_original, kind="page"),
 )

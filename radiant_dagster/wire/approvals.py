@@ -141,6 +141,9 @@ class Approval(Answer):
     edited_text: str | None
     claimed_run_id: str | None
     done_at: AwareDatetime | None
+    stuck: bool = Field(
+        False, description="No run carries the decision out any more, unless it is retried."
+    )
     session_status: str
     cost_micro_usd: int
     dagster_run_id: str | None

@@ -36,11 +36,11 @@ def browser() -> Iterator[Any]:
             chromium.close()
 
 
-def log_in(context: Any, url: str, key: str) -> Any:
-    """Return a page of a browser that has logged in."""
+def log_in(context: Any, url: str, key: str, home: str = "/") -> Any:
+    """Return a page of a browser that has logged in; `home` is where its roles lead it."""
     page = context.new_page()
     page.goto(f"{url}/login")
     page.fill("#key", key)
     page.click("main button[type=submit]")
-    page.wait_for_url(f"{url}/")
+    page.wait_for_url(f"{url}{home}")
     return page

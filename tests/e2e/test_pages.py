@@ -11,6 +11,7 @@ import pytest
 from radiant_dagster.adapters import approvals, inbox
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.domain.approvals import Vote
+from tests.adapters.rows import insert_heuristic
 from tests.conftest import run_sql
 from tests.e2e.browser import browser, log_in
 from tests.mission_control import sample
@@ -237,6 +238,68 @@ def test_the_inbox_hears_of_claims_and_new_requests(window: Window) -> None:
 
     assert page.locator("#inbox tr.gone").count() == 1
     assert page.inner_text("#waiting") == "1"
+
+
+@pytest.fixture
+def unscripted(chromium: Any) -> Iterator[Any]:
+    """A browser on a phone that runs no scripts."""
+    context = chromium.new_context(
+        viewport={"width": 390, "height": 844}, java_script_enabled=False
+    )
+    context.set_default_timeout(20_000)
+    yield context
+    context.close()
+
+
+def cut_off(page: Any) -> list[str]:
+    """Return what of a page is wider than its place, so that it is cut or has to be scrolled."""
+    return page.evaluate(
+        "[...document.querySelectorAll('html, main, section, table, tr, td, form, p')]"
+        ".filter((e) => e.scrollWidth > e.clientWidth + 1 && e.clientWidth).map((e) => e.outerHTML)"
+    )
+
+
+def test_an_admin_has_a_stuck_decision_carried_out_again_without_scripts(
+    window: Window, unscripted: Any, people: People, owner_url: str  # noqa: F811
+) -> None:  # fmt: skip
+    approval = window.ask()
+    window.someone_approves(approval)
+    run_sql(owner_url, "update radiant.approval_decision set failures = 3")
+    page = log_in(unscripted, window.url, people.key_for("root", "admin"))
+    page.goto(f"{window.url}/approvals/{approval}")
+
+    cut = cut_off(page)
+    page.click("text=Carry out again")
+    page.wait_for_url(f"**/approvals/{approval}?said=retried")
+
+    detail = window.detail(approval)
+    assert cut == []
+    assert "It is being carried out again." in page.inner_text("main")
+    assert page.locator("text=Carry out again").count() == 0
+    assert (detail["stuck"], detail["history"][-1]["action"]) == (False, "approval.retried")
+
+
+def test_a_search_by_meaning_leaves_no_words_in_the_address(
+    window: Window, unscripted: Any, people: People  # noqa: F811
+) -> None:  # fmt: skip
+    with window.database.tenant_transaction(window.tenant) as cursor:
+        insert_heuristic(
+            cursor, window.tenant, domain="medical", trigger_pattern="A question about power cuts"
+        )
+    page = log_in(unscripted, window.url, people.key_for("cora", "curator"), "/grimoire")
+    page.goto(f"{window.url}/grimoire")
+
+    page.fill("input[name=q]", "power cut")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/grimoire?*q=power+cut")
+    by_words = page.url
+    page.click("text=By meaning")
+    page.wait_for_url("**/grimoire/search")
+
+    assert "csrf_token" not in by_words
+    assert "A question about power cuts" in page.inner_text("#main")
+    assert page.input_value("input[name=q]") == "power cut"
+    assert cut_off(page) == []
 
 
 @pytest.mark.timeout(240)

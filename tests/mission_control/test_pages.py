@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from radiant_dagster.adapters import approvals, claims, inbox
+from radiant_dagster.adapters import approvals, audit, claims, inbox
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.domain.approvals import Reviewer, Vote
 from tests.conftest import run_sql
@@ -316,6 +316,61 @@ def test_an_admin_breaks_the_claim_of_somebody_else_by_a_form(desk: Desk, people
     assert f"{desk.path}/release" not in before
     assert "Break the claim" in page.words
     assert (broken, desk.row()["claimed_by"]) == (303, None)
+
+
+def give_up(desk: Desk, owner_url: str) -> None:
+    """Let the decision's runs fail as often as it takes until no more are started."""
+    run_sql(
+        owner_url,
+        "update radiant.approval_decision set failures = 3, attempt = 4, done_at = null,"
+        " claimed_run_id = null",
+    )
+    with desk.database.tenant_transaction(desk.tenant) as cursor:
+        for action in ("continuation.failed", "approval.stuck"):
+            audit.record(
+                cursor, desk.tenant, actor="system:dispatch", action=action,
+                approval_id=desk.approval,
+            )  # fmt: skip
+
+
+def test_an_admin_has_a_stuck_decision_carried_out_again_by_a_form(
+    desk: Desk, people: People, owner_url: str
+) -> None:
+    boss = replace(desk, browser=desk.site.log_in(people.key_for("boss", "admin")))
+    someone_approves(desk)
+    before = boss.get(desk.path)
+    give_up(desk, owner_url)
+
+    page = boss.get(desk.path)
+    status, _, where = boss.post(f"{desk.path}/retry", page.form(f"{desk.path}/retry"))
+    after = boss.get(where)
+    run_sql(owner_url, "update radiant.approval_decision set done_at = clock_timestamp()")
+    late, told, _ = boss.post(f"{desk.path}/retry", page.form(f"{desk.path}/retry"))
+
+    assert f"{desk.path}/retry" not in before.actions
+    assert "Not carried out" not in before.words
+    assert "A run of it failed" in page.words
+    assert "system:dispatch" not in page.words
+    assert (status, where) == (303, f"{desk.path}?said=retried")
+    assert "It is being carried out again." in after.words
+    assert "Carried out again by boss" in " ".join(after.words.split())
+    assert f"{desk.path}/retry" not in after.actions
+    assert late == 409
+    assert "A run carries the decision out, or has." in told.words
+
+
+def test_who_may_not_retry_a_stuck_decision_is_told_who_may(desk: Desk, owner_url: str) -> None:
+    someone_approves(desk)
+    give_up(desk, owner_url)
+    token = desk.site.csrf(desk.browser)
+
+    page = desk.get(desk.path)
+    refused, _, _ = desk.post(f"{desk.path}/retry", {"csrf_token": token})
+
+    assert "ask somebody with the role admin" in page.words
+    assert f"{desk.path}/retry" not in page.actions
+    assert refused == 403
+    assert desk.row()["stuck"] is True
 
 
 def test_originals_are_shown_to_who_says_why_and_may(desk: Desk, people: People) -> None:
