@@ -1,11 +1,13 @@
 """The API is asked what its document allows and what it forbids; it must answer as it says."""
 
+import json
 import os
 import uuid
 
 import hypothesis
 import pytest
 import schemathesis
+from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -18,10 +20,25 @@ from schemathesis.specs.openapi.checks import (
 from radiant_dagster.mission_control.api import PREFIX
 from radiant_dagster.mission_control.api_document import build
 from radiant_dagster.mission_control.api_operations import OPERATIONS
+from radiant_dagster.mission_control.bodies import LINES_TYPE
 from tests.mission_control.conftest import People, Serve, bearer
 from tests.services.dagster_server import DagsterServer
 
 EXAMPLES = int(os.environ.get("RADIANT_TEST_FUZZ_EXAMPLES") or 4)
+# Words make sentences that pass the rules; other texts seldom do.
+WORD = st.sampled_from(("question", "about", "storage", "power", "cuts", "source", "hour"))
+WORDS = st.lists(WORD, min_size=4, max_size=12).map(" ".join)
+LINE = st.fixed_dictionaries(
+    {
+        "polarity": st.sampled_from(["do", "avoid", "maybe"]),
+        "domain": st.sampled_from(["general", "medical", "cooking"]),
+        "trigger_pattern": WORDS | st.text(max_size=300),
+        "action_template": WORDS | st.text(max_size=700),
+    },
+    optional={"state": st.none() | st.text(), "alpha": st.floats(), "surprise": st.integers()},
+).map(json.dumps)
+LINES = st.lists(LINE | st.text(max_size=40), max_size=6).map("\n".join).map(str.encode)
+schemathesis.openapi.media_type(LINES_TYPE, LINES | st.binary(max_size=60))
 CHECKS = [
     not_a_server_error,
     status_code_conformance,

@@ -19,6 +19,8 @@ from tests.adapters.test_heuristic_files import LEASE as LEASE_LINE
 from tests.mission_control.conftest import People, Serve, Site, bearer
 from tests.mission_control.test_grimoire import Shelf, shelf  # noqa: F401 - a fixture
 from tests.mission_control.test_pages import read
+from tests.services.cato_server import Reply as Fault
+from tests.services.cato_server import cato_server
 from tests.services.llm_server import LlmServer
 
 PATH = "/api/v1/grimoire/import"
@@ -202,6 +204,20 @@ def test_a_body_that_cannot_be_read_is_refused(
     assert reply.status == status
     assert status == 200 or reply.json()["code"] != "internal_error"
     assert shelf.client.heuristics().heuristics == []
+
+
+def test_who_lost_the_answer_gets_it_again_without_another_check(
+    serve: Serve, people: People, database: Database, tenant: uuid.UUID
+) -> None:
+    key = bearer(people.key_for("cora", "curator")) | NDJSON | {"Idempotency-Key": "k"}
+    with cato_server() as cato, serve(CATO_SERVICE_URL=cato.url) as site:
+        first = site("POST", PATH, key, body=lines({}, LEASE_LINE))
+        checked = len(cato.requests)
+        cato.always = Fault(503)
+        again = site("POST", PATH, key, body=lines({}, LEASE_LINE))
+
+    assert (first.status, again.status, again.json()) == (200, 200, first.json())
+    assert (checked, len(cato.requests)) == (2, 2)
 
 
 @pytest.fixture
