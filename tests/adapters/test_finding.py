@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from radiant_dagster.adapters import tenants
+from radiant_dagster.adapters import tenants, vector_index
 from radiant_dagster.adapters.embeddings import LiteLlmEmbeddings, MiniLmEmbeddings
 from radiant_dagster.adapters.grimoire import finding, search
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.domain.sessions import MAX_PROMPT_CHARACTERS
 from radiant_dagster.errors import InvalidInput
 from tests.adapters.rows import insert_heuristic
+from tests.adapters.test_grimoire_search import DIMENSIONS, SMALL_MODEL, large, scans
 from tests.services.llm_server import LlmServer
 
 MODEL = MiniLmEmbeddings()
@@ -83,6 +84,35 @@ def test_what_cannot_be_looked_for_is_refused_before_anything_is_paid(
 
     assert refused.value.field == field
     assert models.calls == []
+
+
+def test_a_large_domain_is_searched_by_its_index_and_keeps_its_candidates(
+    database_url: str, database: Database, tenant: uuid.UUID, owner: Any, owner_url: str
+) -> None:
+    large(database, tenant, owner, rows=300, others=10)
+    vector_index.arrange(database, owner_url, 299)
+    index = vector_index.index_name(tenant, "general", SMALL_MODEL)
+    one = Database(database_url, pool_size=1)  # a connection tells its own statistics
+
+    with LlmServer(dimensions=DIMENSIONS) as models:
+        model = LiteLlmEmbeddings(SMALL_MODEL, dimensions=DIMENSIONS, base_url=models.url)
+        candidate = insert_heuristic(
+            owner, tenant, state="quarantined", embedding=json.dumps(model.embed_one(COLD)),
+            embedding_model=SMALL_MODEL,
+        )  # fmt: skip
+        before = scans(owner, index)
+        found = finding.by_meaning(one, tenant, model, COLD, domain="general", limit=10)
+        vector = model.embed_one(COLD)
+    with one.tenant_transaction(tenant) as cursor:
+        cursor.execute("select pg_stat_force_next_flush()")
+        exact = search.nearest(
+            cursor, tenant, "general", SMALL_MODEL, vector, states=finding.SEARCHED, limit=10
+        )
+    one.close()
+
+    assert scans(owner, index) - before == 1
+    assert found.heuristics[0]["id"] == candidate
+    assert len({row["id"] for row in found.heuristics} & {item.id for item in exact}) >= 9
 
 
 def test_no_connection_is_held_while_the_model_works(

@@ -6,13 +6,14 @@ domains at once. A model may take seconds and connections are few, so none is he
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 from uuid import UUID
 
 from radiant_dagster.adapters import tenants
 from radiant_dagster.adapters.embeddings import EmbeddingModel
 from radiant_dagster.adapters.grimoire import reading
-from radiant_dagster.adapters.grimoire.search import agents_floor, floor_of, nearest
+from radiant_dagster.adapters.grimoire.search import SearchOptions, agents_floor, floor_of, nearest
 from radiant_dagster.adapters.postgres import Cursor, Database
 from radiant_dagster.domain.selection import Candidate
 from radiant_dagster.domain.sessions import MAX_PROMPT_CHARACTERS, DomainPolicy
@@ -20,6 +21,7 @@ from radiant_dagster.domain.swarm import require_storable
 from radiant_dagster.errors import InvalidInput
 
 SEARCHED = ("active", "quarantined")
+BY_INDEX = SearchOptions(by_index=True)
 DIGITS = 4  # of a similarity; more is noise of halfvec
 
 
@@ -65,10 +67,12 @@ def by_meaning(
     vector = model.embed_one(text)
     found: list[tuple[str, Candidate]] = []
     with database.tenant_transaction(tenant_id) as cursor:
-        for name in [domain] if domain else sorted(policies):
+        # One state at a time: a large domain's index covers its active rows only.
+        for name, state in product([domain] if domain else sorted(policies), SEARCHED):
             near = nearest(
-                cursor, tenant_id, name, model.model_id, vector, states=SEARCHED, limit=limit
-            )
+                cursor, tenant_id, name, model.model_id, vector,
+                states=(state,), limit=limit, how=BY_INDEX,
+            )  # fmt: skip
             found += [(name, candidate) for candidate in near]
         found = sorted(found, key=lambda item: (-item[1].similarity, str(item[1].id)))[:limit]
         floor = floor_of(cursor, model.model_id)
