@@ -17,7 +17,7 @@ from tests.adapters.test_finding import COLD, LEASE, MODEL, PAID_MODEL
 from tests.adapters.test_heuristic_files import ACTION, LINE, TRIGGER, lines
 from tests.adapters.test_heuristic_files import LEASE as LEASE_LINE
 from tests.mission_control.conftest import People, Serve, Site, bearer
-from tests.mission_control.test_grimoire import Shelf, shelf  # noqa: F401 - a fixture
+from tests.mission_control.test_grimoire import PAYLOADS, Shelf, shelf  # noqa: F401 - a fixture
 from tests.mission_control.test_pages import read
 from tests.services.cato_server import Reply as Fault
 from tests.services.cato_server import cato_server
@@ -85,6 +85,7 @@ def test_a_page_searches_by_meaning_and_keeps_the_text_out_of_the_address(
     )  # fmt: skip
     shown = shelf.site.form("/grimoire/search", form, shelf.browser)
     empty = shelf.site.form("/grimoire/search", {**form, "q": " "}, shelf.browser)
+    hostile = shelf.site.form("/grimoire/search", {**form, "q": PAYLOADS[0]}, shelf.browser)
     forged = shelf.site.form("/grimoire/search", {**form, "csrf_token": "x"}, shelf.browser)
 
     # Only the button that posts sends the token, so that no address holds it.
@@ -97,6 +98,10 @@ def test_a_page_searches_by_meaning_and_keeps_the_text_out_of_the_address(
     assert f"/grimoire/{near}" in shown.data.decode()
     assert (shown.status, empty.status, forged.status) == (200, 422, 403)
     assert "text: is empty" in empty.data.decode()
+    assert "<" in PAYLOADS[0]
+    assert PAYLOADS[0] not in hostile.data.decode()
+    ids = [found["id"] for _, found in read(shown.data.decode()).tags if "id" in found]
+    assert len(ids) == len(set(ids))
 
 
 @pytest.mark.parametrize(("active", "state"), [(False, "quarantined"), (True, "active")])
