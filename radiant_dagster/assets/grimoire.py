@@ -21,7 +21,7 @@ from radiant_dagster.resources import (
     process_settings,
 )
 
-STATES = ("active", "quarantined", "expired", "retired", "merged")
+STATES = ("active", "quarantined", "expired", "retired", "merged", "revoked")
 MOST_IDS = 50  # that a failed check names
 
 
@@ -100,12 +100,14 @@ def by_domain(rows: Sequence[Mapping[str, object]]) -> str:
     """Return counts and mean confidence by domain as a Markdown table."""
     if not rows:
         return "No heuristic yet. Sessions with a released answer add quarantined candidates."
-    names = ("domain", *STATES, "never_used")
-    lines = [" | ".join((*names, "confidence")), "--- | " + " | ".join("---:" for _ in names)]
+    # What matters most first: Dagit cuts off what is too wide, and nobody can scroll.
+    counts = ("active", "never_used", *STATES[1:])
+    lines = [" | ".join(("domain", "confidence", *counts))]
+    lines.append(" | ".join(("---", *("---:" for _ in ("confidence", *counts)))))
     for row in rows:
         mean = row["mean_confidence"]
         shown = "-" if not isinstance(mean, float) else f"{mean:.2f}"
-        lines.append(" | ".join([*(cell(row[name]) for name in names), shown]))
+        lines.append(" | ".join([cell(row["domain"]), shown, *(cell(row[n]) for n in counts)]))
     return "\n".join(lines)
 
 
@@ -190,7 +192,8 @@ def nothing_overdue(database: DatabaseResource) -> dg.AssetCheckResult:
 @dg.asset_check(
     asset=grimoire,
     description="Every heuristic's embedding model has a similarity threshold. A failure means "
-    "that rows of a model are never found: add the model's threshold.",
+    "that rows of a model are never found. `radiant grimoire reembed`, for each tenant, or the "
+    "next maintenance gives them vectors of the present model.",
 )
 def every_model_has_a_threshold(database: DatabaseResource) -> dg.AssetCheckResult:
     """Every heuristic's embedding model has a similarity threshold."""
@@ -200,8 +203,9 @@ def every_model_has_a_threshold(database: DatabaseResource) -> dg.AssetCheckResu
 
 @dg.asset_check(
     asset=grimoire,
-    description="No stored heuristic holds a personal identifier, by today's detector. A failure "
-    "lists ids: retire them with `radiant grimoire retire`.",
+    description="No active or quarantined heuristic holds a personal identifier, by today's "
+    "detector. A failure lists them: read each, then retire it with `radiant grimoire retire`, or "
+    "give it another text with `radiant grimoire edit`.",
 )
 def no_identifiers_left(database: DatabaseResource, safety: SafetyResource) -> dg.AssetCheckResult:
     """No stored heuristic holds a personal identifier."""
@@ -212,9 +216,9 @@ def no_identifiers_left(database: DatabaseResource, safety: SafetyResource) -> d
 @dg.asset_check(
     asset=grimoire,
     description="The text of every active heuristic is, to the letter, the one that was let "
-    "through. Agents do not get a changed one. A failure lists ids: somebody changed the table "
-    "past the curators; read them with `radiant grimoire show`, then retire them or let them "
-    "through anew.",
+    "through. Agents do not get a changed one. A failure lists them: somebody changed the table "
+    "past the curators. Read each, then bring its last version back with `radiant grimoire "
+    "rollback`, or retire it.",
 )
 def content_as_approved(database: DatabaseResource) -> dg.AssetCheckResult:
     """The text of every active heuristic is the one that was let through."""
@@ -224,19 +228,19 @@ def content_as_approved(database: DatabaseResource) -> dg.AssetCheckResult:
 @dg.asset_check(
     asset=grimoire,
     description="Every confidence is what the recorded uses and reviewed sessions add up to, "
-    "within 0.1 % of rounding. A failure lists ids: somebody changed the table by hand, or there "
-    "is a fault in the credit; `radiant grimoire rebuild` computes them again.",
+    "within 0.1 % of rounding. A failure lists them: somebody changed the table by hand, or there "
+    "is a fault in the credit; `radiant grimoire rebuild` computes a tenant's again.",
 )
 def posterior_equals_usage(database: DatabaseResource) -> dg.AssetCheckResult:
     """Every confidence is what its records add up to."""
-    return _none_of(upkeep.posteriors_that_differ(database.database))
+    return _none_of(scan.posteriors_that_differ(database.database))
 
 
 @dg.asset_check(
     asset=grimoire,
     description="No active heuristic lies near to every question, as one does that was planted to "
-    "be offered always. A failure lists ids: read them with `radiant grimoire show` and retire "
-    "what does not belong there. Honest ones are hardly ever listed.",
+    "be offered always. A failure lists them: read each and retire what does not belong there. "
+    "Honest ones are hardly ever listed.",
 )
 def no_heuristic_fits_everything(database: DatabaseResource) -> dg.AssetCheckResult:
     """No active heuristic lies near to every question."""
@@ -256,16 +260,23 @@ def large_domains_have_their_index(database: DatabaseResource) -> dg.AssetCheckR
     rows = process_settings().grimoire_exact_rows
     with database.database.system_transaction("radiant_maintenance") as cursor:
         lacking = vector_index.without_index(cursor, rows)
-    return _none_of(
-        [f"{item.domain} of {item.tenant_id}" for item in lacking],
+    domains = [f"{item.domain} of tenant {item.tenant_id}" for item in lacking[:MOST_IDS]]
+    return dg.AssetCheckResult(
+        passed=not lacking,
         severity=dg.AssetCheckSeverity.WARN,
+        metadata={"count": len(lacking), "domains": domains},
     )
 
 
 def _none_of(
-    found: Sequence[object], *, severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
+    found: Sequence[scan.Suspect], *, severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
 ) -> dg.AssetCheckResult:
-    ids = [str(item) for item in found[:MOST_IDS]]
-    return dg.AssetCheckResult(
-        passed=not found, severity=severity, metadata={"count": len(found), "ids": ids}
+    # As what to type: an id says nothing of its tenant, and Dagit hides lists behind a click.
+    commands = "\n".join(
+        f"- `radiant grimoire show {item.heuristic_id} --tenant {item.tenant_id}`"
+        for item in found[:MOST_IDS]
     )
+    metadata: dict[str, int | dg.MarkdownMetadataValue] = {"count": len(found)}
+    if commands:
+        metadata["read_them_with"] = dg.MetadataValue.md(commands)
+    return dg.AssetCheckResult(passed=not found, severity=severity, metadata=metadata)
