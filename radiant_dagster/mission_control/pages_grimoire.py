@@ -75,6 +75,8 @@ def show_list(call: Call) -> Response:
         )  # fmt: skip
         domains = sorted(tenants.domain_policies(cursor, call.tenant_id))
     shown = found[:PAGE_ROWS]
+    counts = [*map(len, (waiting.conflicts, waiting.near_copies, waiting.candidates,
+                         waiting.lapsing))]  # fmt: skip
     asked = {name: text for name, text in (("state", state), ("domain", domain), ("q", q)) if text}
     following = None
     if len(found) > PAGE_ROWS:
@@ -85,12 +87,9 @@ def show_list(call: Call) -> Response:
         here="grimoire",
         rows=shown,
         waiting=waiting if curates and not place else None,
-        number=sum(
-            map(
-                len,
-                (waiting.conflicts, waiting.near_copies, waiting.candidates, waiting.lapsing),
-            )
-        ),
+        number=sum(counts),
+        more="+" if QUEUE_ROWS in counts else "",
+        most=QUEUE_ROWS,
         states=HEURISTIC_STATES,
         domains=domains,
         chosen=state,
