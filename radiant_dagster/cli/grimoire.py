@@ -12,6 +12,7 @@ from radiant_dagster.adapters.grimoire.search import floor_of, nearest
 from radiant_dagster.cli import grimoire_curate, grimoire_files, grimoire_queue
 from radiant_dagster.cli.common import (
     Either,
+    Sectioned,
     connect,
     connect_either,
     emit_json,
@@ -33,11 +34,20 @@ from radiant_dagster.domain.selection import Candidate
 from radiant_dagster.errors import InvalidInput
 from radiant_dagster.wire.base import MAX_PAGE
 
+SECTIONS = {
+    "Look": ("queue", "list", "search", "show", "history"),
+    "Decide on one": ("promote", "edit", "rollback", "retire", "revoke", "pin", "unpin"),
+    "Decide on two": ("resolve", "merge", "unmerge", "keep-apart"),
+    "Decide on many": ("purge", "export", "import"),
+    "Operate": ("calibrate", "rebuild", "reembed"),
+}
 STATES = ("quarantined", "active", "retired", "expired", "merged", "revoked")
 SEARCHED = ("active", "quarantined")
 
 
 @click.group(
+    cls=Sectioned,
+    sections=SECTIONS,
     short_help="Read and curate what the Think Tank has learned.",
     epilog=example(
         "radiant grimoire list --state quarantined", "radiant grimoire promote 51be70 --as curator"
@@ -47,7 +57,8 @@ def grimoire() -> None:
     """Read and curate heuristics, the rules of thumb that were distilled from sessions.
 
     New ones are quarantined: no agent sees them before a curator promotes them or further reviewed
-    sessions have vouched for them.
+    sessions have vouched for them. Active ones are offered to the agents of fitting questions; only
+    judged answers (`radiant approvals`, `radiant feedback`) move their confidence.
     """
 
 
