@@ -271,12 +271,12 @@ def large_domains_have_their_index(database: DatabaseResource) -> dg.AssetCheckR
 def _none_of(
     found: Sequence[scan.Suspect], *, severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
 ) -> dg.AssetCheckResult:
-    # As what to type: an id says nothing of its tenant, and Dagit hides lists behind a click.
-    commands = "\n".join(
-        f"- `radiant grimoire show {item.heuristic_id} --tenant {item.tenant_id}`"
+    # As what to type: an id says nothing of its tenant. Dagit hides lists behind a click.
+    commands = [
+        f"radiant grimoire show {item.heuristic_id} --tenant {item.tenant_id}"
         for item in found[:MOST_IDS]
-    )
-    metadata: dict[str, int | dg.MarkdownMetadataValue] = {"count": len(found)}
+    ]
+    metadata: dict[str, int | str | list[str]] = {"count": len(found)}
     if commands:
-        metadata["read_them_with"] = dg.MetadataValue.md(commands)
+        metadata |= {"read_first": commands[0], "read_all": commands}
     return dg.AssetCheckResult(passed=not found, severity=severity, metadata=metadata)

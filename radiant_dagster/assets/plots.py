@@ -11,7 +11,7 @@ from textwrap import wrap
 
 PLOT_HEIGHT, LABEL_HEIGHT, LINE_HEIGHT, GAP = 120, 18, 14, 2
 # What Dagit shows of a metadata value on a screen of 1280; it cuts off what is wider.
-MOST_WIDTH, CAPTION_CHARACTERS = 312, 54
+MOST_WIDTH, CAPTION_CHARACTERS = 300, 52
 DARK, MIDDLE, LIGHT = "#2f6fde", "#7fa5ea", "#c9d8f5"
 
 

@@ -44,6 +44,15 @@ MAX_FORM_VERSION = 9  # digits
 BASE = "/grimoire/{heuristic_id:uuid}"
 Form = Mapping[str, str]
 NOTHING_TYPED: Form = {"trigger_pattern": "", "action_template": "", "reason": "", "into": ""}
+LABELS: Mapping[str, str] = {
+    "trigger_pattern": "When",
+    "action_template": "What to do or to avoid",
+    "reason": "Why",
+    "into": "Id of the one that stays",
+    "other": "The other one",
+    "to_version": "Version",
+    "heuristic": "This one",
+}
 SAID: Mapping[str, str] = {
     "promote": "Agents get it from now on.",
     "retire": "Retired. No agent gets it any more.",
@@ -176,6 +185,13 @@ READERS: Mapping[type[Act], Callable[[Form], Act]] = {
 }
 
 
+def _as_labelled(error: RadiantError) -> RadiantError:
+    """Return a refusal that names the field as the form does."""
+    if isinstance(error, InvalidInput) and error.field in LABELS:
+        return InvalidInput(LABELS[error.field], error.problem, error.fix)
+    return error
+
+
 def _doing(act: type[Act]) -> Endpoint:
     word = WORDS[act]
 
@@ -192,7 +208,7 @@ def _doing(act: type[Act]) -> Endpoint:
                 if_version=_number(form, "version"),
             )
         except RadiantError as error:
-            problem = problem_of(error)
+            problem = problem_of(_as_labelled(error))
             if problem.status >= 500 or problem.status == 404:
                 raise
             return _page(call, problem=problem, typed=form)

@@ -268,7 +268,7 @@ def test_a_refused_edit_comes_back_with_its_reason_and_what_was_typed(shelf: She
     late = shelf.site.form(path, stale, shelf.browser)
 
     assert status == 422
-    assert "has a link" in page.words
+    assert "What to do or to avoid: has a link" in page.words
     assert page.form(path)["action_template"] == texts["action_template"]
     assert late.status == 409
     assert "at version 1 by now" in late.data.decode()

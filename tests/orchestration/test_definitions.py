@@ -288,8 +288,9 @@ def test_a_failed_check_says_what_to_type_whoever_the_heuristic_belongs_to(
 
     (found,) = evaluations(instance, "content_as_approved")
 
-    shown = found.metadata["read_them_with"].value
-    assert shown == f"- `radiant grimoire show {item} --tenant {world.tenant}`"
+    command = f"radiant grimoire show {item} --tenant {world.tenant}"
+    assert found.metadata["read_first"].value == command
+    assert found.metadata["read_all"].value == [command]
 
 
 def test_a_heuristic_built_to_fit_everything_is_named(
