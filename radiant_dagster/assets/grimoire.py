@@ -22,6 +22,7 @@ from radiant_dagster.resources import (
 )
 
 STATES = ("active", "quarantined", "expired", "retired", "merged", "revoked")
+DIGITS = 4  # of a share
 MOST_IDS = 50  # that a failed check names
 
 
@@ -41,7 +42,10 @@ MOST_IDS = 50  # that a failed check names
     "floor by what its uses were worth, once there are 200. It is safe at any time, beside running "
     "sessions, and a second run finds nothing to do. Each materialisation shows counts by state "
     "and domain, what share of the answered sessions was offered anything (hit rate) and cited it, "
-    "and how well confidence foretells outcomes (Brier score: 0 is perfect, 0.25 is a coin). The "
+    "and how well confidence foretells outcomes (Brier score: 0 is perfect, 0.25 is a coin). "
+    "`open_links` are pairs that wait for a curator, `duplicate_rate` is the share that repeats "
+    "another one's text, `refused` is what the Librarian was not allowed to keep in 12 weeks, "
+    "`..._now` is what this run changed. The "
     "Librarian adds a materialisation for each heuristic it stores. Texts stay in the database; "
     "read them with `radiant grimoire list`.",
 )
@@ -93,7 +97,9 @@ def _numbers(found: Figures) -> Mapping[str, int | float]:
         "open_links": found.open_links,
         "refused": sum(count for _, count in found.refused),
     }
-    return numbers if found.brier is None else {**numbers, "brier_score": found.brier}
+    if found.brier is not None:
+        numbers["brier_score"] = found.brier
+    return {name: round(value, DIGITS) for name, value in numbers.items()}
 
 
 def by_domain(rows: Sequence[Mapping[str, object]]) -> str:

@@ -38,9 +38,12 @@ NOTES: Mapping[str, str] = {
     "edited": "The reviewer's own text.",
 }
 LEARNED: Mapping[str, str] = {
-    "stored": "a heuristic, quarantined until a curator promotes it or further reviews vouch for "
-    "it: radiant grimoire promote {id}",
-    "rederived": "nothing new, it confirmed heuristic {id}",
+    "stored": "a heuristic, quarantined until a curator promotes it or, where the domain allows "
+    "it, further reviews vouch for it: radiant grimoire promote {id}",
+    "merged": "what another heuristic says already, and counts for that one: radiant grimoire show "
+    "{id}",
+    "decided": "a heuristic, now {state}: radiant grimoire show {id}",
+    "rederived": "nothing new, it came to a heuristic again: radiant grimoire show {id}",
     "skipped": "nothing: {reason}",
     "refused": "nothing, what was distilled was refused ({reason})",
 }
@@ -141,8 +144,13 @@ def learned(view: Mapping[str, Any]) -> str:
     librarian = view["librarian"]
     if librarian is None:
         return "nothing"
-    return LEARNED[librarian["decision"]].format(
-        id=librarian["heuristic_id"],
+    kept = view["learned"]
+    how = librarian["decision"]
+    if how == "stored" and kept is not None and kept["state"] != "quarantined":
+        how = "merged" if kept["state"] == "merged" else "decided"
+    return LEARNED[how].format(
+        id=short(librarian["heuristic_id"]),
+        state=kept and kept["state"],
         reason=NOT_LEARNED.get(librarian["reason"], librarian["reason"]),
     )
 

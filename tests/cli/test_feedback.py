@@ -90,3 +90,33 @@ def test_an_answer_without_any_heuristic_says_that_nothing_moves(stack: Stack) -
     said = stack.radiant("feedback", answered(stack), "good").stdout
 
     assert "No heuristic moves: the agents cited none" in said
+
+
+def test_what_a_session_taught_is_told_as_it_stands_by_now(stack: Stack) -> None:
+    radiant = stack.radiant
+    session_id = answered(stack)
+    taught = radiant.json("sessions", "show", session_id)["learned"]["id"]
+
+    at_first = radiant("sessions", "show", session_id).stdout
+    radiant("grimoire", "promote", taught, "--as", "cora")
+    promoted = radiant("sessions", "show", session_id).stdout
+    again = radiant("sessions", "show", answered(stack)).stdout
+
+    assert f"radiant grimoire promote {taught[:8]}" in " ".join(at_first.split())
+    assert f"a heuristic, now active: radiant grimoire show {taught[:8]}" in promoted
+    assert "nothing: it repeats what the Grimoire had told the agents" in again
+
+
+def test_a_reviewer_reads_what_the_numbers_in_the_answers_stand_for(
+    stack: Stack, tmp_path: Path
+) -> None:
+    radiant = stack.radiant
+    lesson = tmp_path / "lesson.jsonl"
+    lesson.write_text(json.dumps(LESSON))
+    radiant("grimoire", "import", str(lesson), "--active")
+    radiant.json("think", PROMPT, "--require-approval", "--no-wait")
+    (listed,) = radiant.json("approvals", "list")["approvals"]
+
+    shown = radiant("approvals", "show", listed["id"]).stdout
+
+    assert f"H1 (do) When: {PROMPT}" in shown
