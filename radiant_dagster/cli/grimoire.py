@@ -92,7 +92,7 @@ def list_(
     if not rows:
         click.echo("Nothing is there. Sessions that end well teach something.")
         return
-    grid = table("id", "state", "domain", "confidence", "used")
+    grid = table("id", "state", "domain", "confidence", "judged")
     for row in rows:
         used = row["success_count"] + row["failure_count"]
         grid.add_row(

@@ -233,13 +233,32 @@ def show_purge(call: Call) -> Response:
     if not query.get("value"):
         return _purge_page(call, None, ())
     root = _root(query)
-    with call.transaction() as cursor:
-        found = purge.find_derived(cursor, call.tenant_id, root)
+    try:
+        with call.transaction() as cursor:
+            found = purge.find_derived(cursor, call.tenant_id, root)
+    except InvalidInput as error:
+        wrong = InvalidInput("Id", error.problem, "Copy it from the page of what you mean.")
+        return _purge_page(call, root, (), problem=problem_of(wrong))
     return _purge_page(call, root, found)
 
 
-def _purge_page(call: Call, root: Root | None, found: Any, *, done: bool = False) -> Response:
-    return call.page("purge.html", here="grimoire", root=root, found=found, done=done)
+def _purge_page(
+    call: Call,
+    root: Root | None,
+    found: Any,
+    *,
+    done: bool = False,
+    problem: Problem | None = None,
+) -> Response:
+    return call.page(
+        "purge.html",
+        problem.status if problem else 200,
+        here="grimoire",
+        root=root,
+        found=found,
+        done=done,
+        problem=problem,
+    )
 
 
 def do_purge(call: Call) -> Response:

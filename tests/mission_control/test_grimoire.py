@@ -382,6 +382,7 @@ def test_a_heuristic_and_a_session_show_who_was_offered_what_and_what_it_was_wor
     assert TRIGGER in told
     assert "1 of 2 agents 0.50 of a use, worth 1.00 of 1" in told
     assert told.count("Dagster run") == 1
+    assert str(session_id) in told
 
 
 def test_a_text_changed_past_the_curators_is_said_to_be_so_and_can_be_brought_back(
@@ -410,3 +411,13 @@ def test_a_queue_longer_than_the_page_does_not_claim_to_be_all(shelf: Shelf) -> 
 
     assert f"Grimoire {QUEUE_ROWS}+" in words
     assert f"Candidates {QUEUE_ROWS}+" in words
+
+
+def test_a_purge_of_what_is_no_id_says_so_where_it_was_typed(shelf: Shelf) -> None:
+    reply = shelf.site("GET", "/grimoire/purge?kind=session&value=7f3a91", shelf.browser)
+
+    page = read(reply.data.decode())
+
+    assert reply.status == 422
+    assert "Id: is not an id. Copy it from the page of what you mean." in page.words
+    assert ("input", "7f3a91") in [(tag, found.get("value")) for tag, found in page.tags]
