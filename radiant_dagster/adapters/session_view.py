@@ -182,7 +182,7 @@ def session_view(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> dict[str,
     Returns:
         ``session`` and ``agents`` (all columns), ``tool_calls``, ``approvals`` (each with
         ``votes``), ``decision`` and ``librarian`` (None where there is none), ``learned`` (the
-        heuristic, None likewise), ``audit``.
+        heuristic, None likewise), ``uses`` (what became of those offered), ``audit``.
 
     Raises:
         SessionNotFound: Unknown, or another tenant's.
@@ -191,6 +191,7 @@ def session_view(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> dict[str,
         "session": sessions.get_session(cursor, tenant_id, session_id),
         "agents": agent_runs.agent_rows(cursor, tenant_id, session_id),
         "tool_calls": tool_calls.of_session(cursor, tenant_id, session_id),
+        "uses": reading.uses_of_session(cursor, tenant_id, session_id),
         "audit": audit.of_session(cursor, tenant_id, session_id),
         **_reviews(cursor, tenant_id, session_id),
     }
@@ -200,8 +201,8 @@ def released_view(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> dict[str
     """Return what a caller gets of a session that ended, with the rights of radiant_api.
 
     Returns:
-        As `session_view`, without tool calls, audit, drafts and edited texts; the agents' answers
-        only where the session handed one out, since a reviewer may have refused them.
+        As `session_view`, without tool calls, uses, audit, drafts and edited texts; the agents'
+        answers only where the session handed one out, since a reviewer may have refused them.
 
     Raises:
         SessionNotFound: Unknown, or another tenant's.

@@ -35,6 +35,10 @@ INSERT_PANEL = """
         set description = excluded.description, agents = excluded.agents
 """
 TENANT_BY_SLUG = "select id from radiant.tenant where slug = %s"
+TENANT_BY_SLUG_OR_ID = """
+    select id from radiant.tenant where slug = %(named)s or id::text = %(named)s
+    order by slug = %(named)s desc limit 1
+"""
 TENANTS = "select id, slug, name, created_at from radiant.tenant order by slug"
 POLICIES = """
     select name, approval_required, deadline_seconds, swarm_seconds, on_timeout, review_stage,
@@ -116,6 +120,20 @@ def find_tenant(database: Database, slug: str) -> UUID:
     return row["id"]
 
 
+def named_tenant(database: Database, named: str) -> UUID:
+    """Return the id of the tenant that a slug names, or its id, which is all that Dagit shows.
+
+    Raises:
+        TenantNotFound: With the command that creates one.
+    """
+    with database.system_transaction("radiant_dispatch") as cursor:
+        cursor.execute(TENANT_BY_SLUG_OR_ID, {"named": named})
+        row = cursor.fetchone()
+    if row is None:
+        raise TenantNotFound(named)
+    return row["id"]
+
+
 def list_tenants(database: Database) -> list[dict[str, object]]:
     """Return id, slug, name and age of every tenant."""
     with database.system_transaction("radiant_dispatch") as cursor:
@@ -127,6 +145,23 @@ def domain_policies(cursor: Cursor, tenant_id: UUID) -> dict[str, DomainPolicy]:
     """Return the tenant's domain policies by name."""
     cursor.execute(POLICIES, (tenant_id,))
     return {row["name"]: DomainPolicy(**row) for row in cursor.fetchall()}
+
+
+def require_domain(cursor: Cursor, tenant_id: UUID, domain: str | None) -> None:
+    """Refuse a domain that the tenant does not have; a filter by it would find nothing, silently.
+
+    Raises:
+        InvalidInput: Lists those there are.
+    """
+    if domain is None:
+        return
+    known = domain_policies(cursor, tenant_id)
+    if domain not in known:
+        raise InvalidInput(
+            "domain",
+            f"this tenant has no domain {domain!r}",
+            f"Use one of: {', '.join(sorted(known))}.",
+        )
 
 
 def panel_agents(cursor: Cursor, tenant_id: UUID, name: str) -> tuple[AgentConfig, ...]:

@@ -71,10 +71,19 @@ class LargeDomain:
 
 @dataclass(frozen=True, slots=True)
 class Arranged:
-    """What was done: domains that got their index, and names of indexes that are gone."""
+    """What was done, and what there was to look at.
+
+    Args:
+        created: Domains that got their index.
+        dropped: Names of indexes that are gone.
+        large: Domains that have an index now.
+        largest: The one with the most active rows, large or not; None where none has any.
+    """
 
     created: tuple[LargeDomain, ...]
     dropped: tuple[str, ...]
+    large: tuple[LargeDomain, ...]
+    largest: LargeDomain | None
 
 
 def index_name(tenant_id: UUID, domain: str, model_id: str) -> str:
@@ -129,6 +138,8 @@ def arrange(
     with owner_session(owner_url) as owner:
         with database.system_transaction("radiant_maintenance") as cursor:
             needed = without_index(cursor, rows)
+            large = large_domains(cursor, rows)
+            largest = next(iter(large or large_domains(cursor, 0, most=1)), None)
             kept = large_domains(cursor, rows // 2, most=2 * MOST_INDEXES)
         for domain in needed:
             on_progress(domain)
@@ -138,7 +149,7 @@ def arrange(
         dropped = tuple(sorted(set(_present(owner)) - {domain.index for domain in kept}))
         for name in dropped:
             owner.execute(sql.SQL(DROP).format(name=sql.Identifier(name)))
-    return Arranged(tuple(created), dropped)
+    return Arranged(tuple(created), dropped, large, largest)
 
 
 def _present(cursor: Any) -> dict[str, bool]:

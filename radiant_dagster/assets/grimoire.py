@@ -21,7 +21,8 @@ from radiant_dagster.resources import (
     process_settings,
 )
 
-STATES = ("active", "quarantined", "expired", "retired", "merged")
+STATES = ("active", "quarantined", "expired", "retired", "merged", "revoked")
+DIGITS = 4  # of a share
 MOST_IDS = 50  # that a failed check names
 
 
@@ -41,7 +42,10 @@ MOST_IDS = 50  # that a failed check names
     "floor by what its uses were worth, once there are 200. It is safe at any time, beside running "
     "sessions, and a second run finds nothing to do. Each materialisation shows counts by state "
     "and domain, what share of the answered sessions was offered anything (hit rate) and cited it, "
-    "and how well confidence foretells outcomes (Brier score: 0 is perfect, 0.25 is a coin). The "
+    "and how well confidence foretells outcomes (Brier score: 0 is perfect, 0.25 is a coin). "
+    "`open_links` are pairs that wait for a curator, `duplicate_rate` is the share that repeats "
+    "another one's text, `refused` is what the Librarian was not allowed to keep in 12 weeks, "
+    "`..._now` is what this run changed. The "
     "Librarian adds a materialisation for each heuristic it stores. Texts stay in the database; "
     "read them with `radiant grimoire list`.",
 )
@@ -93,19 +97,23 @@ def _numbers(found: Figures) -> Mapping[str, int | float]:
         "open_links": found.open_links,
         "refused": sum(count for _, count in found.refused),
     }
-    return numbers if found.brier is None else {**numbers, "brier_score": found.brier}
+    if found.brier is not None:
+        numbers["brier_score"] = found.brier
+    return {name: round(value, DIGITS) for name, value in numbers.items()}
 
 
 def by_domain(rows: Sequence[Mapping[str, object]]) -> str:
     """Return counts and mean confidence by domain as a Markdown table."""
     if not rows:
         return "No heuristic yet. Sessions with a released answer add quarantined candidates."
-    names = ("domain", *STATES, "never_used")
-    lines = [" | ".join((*names, "confidence")), "--- | " + " | ".join("---:" for _ in names)]
+    # What matters most first: Dagit cuts off what is too wide, and nobody can scroll.
+    counts = ("active", "never_used", *STATES[1:])
+    lines = [" | ".join(("domain", "confidence", *counts))]
+    lines.append(" | ".join(("---", *("---:" for _ in ("confidence", *counts)))))
     for row in rows:
         mean = row["mean_confidence"]
         shown = "-" if not isinstance(mean, float) else f"{mean:.2f}"
-        lines.append(" | ".join([*(cell(row[name]) for name in names), shown]))
+        lines.append(" | ".join([cell(row["domain"]), shown, *(cell(row[n]) for n in counts)]))
     return "\n".join(lines)
 
 
@@ -190,7 +198,8 @@ def nothing_overdue(database: DatabaseResource) -> dg.AssetCheckResult:
 @dg.asset_check(
     asset=grimoire,
     description="Every heuristic's embedding model has a similarity threshold. A failure means "
-    "that rows of a model are never found: add the model's threshold.",
+    "that rows of a model are never found. `radiant grimoire reembed`, for each tenant, or the "
+    "next maintenance gives them vectors of the present model.",
 )
 def every_model_has_a_threshold(database: DatabaseResource) -> dg.AssetCheckResult:
     """Every heuristic's embedding model has a similarity threshold."""
@@ -200,8 +209,9 @@ def every_model_has_a_threshold(database: DatabaseResource) -> dg.AssetCheckResu
 
 @dg.asset_check(
     asset=grimoire,
-    description="No stored heuristic holds a personal identifier, by today's detector. A failure "
-    "lists ids: retire them with `radiant grimoire retire`.",
+    description="No active or quarantined heuristic holds a personal identifier, by today's "
+    "detector. A failure lists them: read each, then retire it with `radiant grimoire retire`, or "
+    "give it another text with `radiant grimoire edit`.",
 )
 def no_identifiers_left(database: DatabaseResource, safety: SafetyResource) -> dg.AssetCheckResult:
     """No stored heuristic holds a personal identifier."""
@@ -212,9 +222,9 @@ def no_identifiers_left(database: DatabaseResource, safety: SafetyResource) -> d
 @dg.asset_check(
     asset=grimoire,
     description="The text of every active heuristic is, to the letter, the one that was let "
-    "through. Agents do not get a changed one. A failure lists ids: somebody changed the table "
-    "past the curators; read them with `radiant grimoire show`, then retire them or let them "
-    "through anew.",
+    "through. Agents do not get a changed one. A failure lists them: somebody changed the table "
+    "past the curators. Read each, then bring its last version back with `radiant grimoire "
+    "rollback`, or retire it.",
 )
 def content_as_approved(database: DatabaseResource) -> dg.AssetCheckResult:
     """The text of every active heuristic is the one that was let through."""
@@ -224,19 +234,19 @@ def content_as_approved(database: DatabaseResource) -> dg.AssetCheckResult:
 @dg.asset_check(
     asset=grimoire,
     description="Every confidence is what the recorded uses and reviewed sessions add up to, "
-    "within 0.1 % of rounding. A failure lists ids: somebody changed the table by hand, or there "
-    "is a fault in the credit; `radiant grimoire rebuild` computes them again.",
+    "within 0.1 % of rounding. A failure lists them: somebody changed the table by hand, or there "
+    "is a fault in the credit; `radiant grimoire rebuild` computes a tenant's again.",
 )
 def posterior_equals_usage(database: DatabaseResource) -> dg.AssetCheckResult:
     """Every confidence is what its records add up to."""
-    return _none_of(upkeep.posteriors_that_differ(database.database))
+    return _none_of(scan.posteriors_that_differ(database.database))
 
 
 @dg.asset_check(
     asset=grimoire,
     description="No active heuristic lies near to every question, as one does that was planted to "
-    "be offered always. A failure lists ids: read them with `radiant grimoire show` and retire "
-    "what does not belong there. Honest ones are hardly ever listed.",
+    "be offered always. A failure lists them: read each and retire what does not belong there. "
+    "Honest ones are hardly ever listed.",
 )
 def no_heuristic_fits_everything(database: DatabaseResource) -> dg.AssetCheckResult:
     """No active heuristic lies near to every question."""
@@ -256,16 +266,23 @@ def large_domains_have_their_index(database: DatabaseResource) -> dg.AssetCheckR
     rows = process_settings().grimoire_exact_rows
     with database.database.system_transaction("radiant_maintenance") as cursor:
         lacking = vector_index.without_index(cursor, rows)
-    return _none_of(
-        [f"{item.domain} of {item.tenant_id}" for item in lacking],
+    domains = [f"{item.domain} of tenant {item.tenant_id}" for item in lacking[:MOST_IDS]]
+    return dg.AssetCheckResult(
+        passed=not lacking,
         severity=dg.AssetCheckSeverity.WARN,
+        metadata={"count": len(lacking), "domains": domains},
     )
 
 
 def _none_of(
-    found: Sequence[object], *, severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
+    found: Sequence[scan.Suspect], *, severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
 ) -> dg.AssetCheckResult:
-    ids = [str(item) for item in found[:MOST_IDS]]
-    return dg.AssetCheckResult(
-        passed=not found, severity=severity, metadata={"count": len(found), "ids": ids}
-    )
+    # As what to type: an id says nothing of its tenant. Dagit hides lists behind a click.
+    commands = [
+        f"radiant grimoire show {item.heuristic_id} --tenant {item.tenant_id}"
+        for item in found[:MOST_IDS]
+    ]
+    metadata: dict[str, int | str | list[str]] = {"count": len(found)}
+    if commands:
+        metadata |= {"read_first": commands[0], "read_all": commands}
+    return dg.AssetCheckResult(passed=not found, severity=severity, metadata=metadata)

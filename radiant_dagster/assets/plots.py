@@ -7,9 +7,11 @@ from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from textwrap import wrap
 
-PLOT_HEIGHT, LABEL_HEIGHT, GAP = 120, 18, 2
-MOST_WIDTH = 640
+PLOT_HEIGHT, LABEL_HEIGHT, LINE_HEIGHT, GAP = 120, 18, 14, 2
+# What Dagit shows of a metadata value on a screen of 1280; it cuts off what is wider.
+MOST_WIDTH, CAPTION_CHARACTERS = 300, 52
 DARK, MIDDLE, LIGHT = "#2f6fde", "#7fa5ea", "#c9d8f5"
 
 
@@ -46,11 +48,15 @@ def bars(
     heights = [max(c.amounts) if side_by_side else sum(c.amounts) for c in columns]
     full = most or max(heights, default=0) or 1
     step = width or MOST_WIDTH // max(1, len(columns))
-    total, bottom = step * len(columns), LABEL_HEIGHT + PLOT_HEIGHT
+    lines = wrap(caption, CAPTION_CHARACTERS)
+    total, bottom = step * len(columns), LABEL_HEIGHT + LINE_HEIGHT * (len(lines) - 1) + PLOT_HEIGHT
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{total}" '
         f'height="{bottom + LABEL_HEIGHT}" font-family="sans-serif" font-size="11">',
-        f'<text x="0" y="12">{escape(caption)}</text>',
+        *(
+            f'<text x="0" y="{12 + LINE_HEIGHT * number}">{escape(line)}</text>'
+            for number, line in enumerate(lines)
+        ),
     ]
     for number, column in enumerate(columns):
         left, top = number * step + GAP / 2, float(bottom)

@@ -49,6 +49,13 @@ def render_approval(console: Console, row: Mapping[str, Any]) -> None:
         if agent["agent_id"] in review["answers"]:
             section(console, f"Answer of {agent['agent_id']} ({agent['role']})")
             print_text(console, review["answers"][agent["agent_id"]])
+    if review.get("heuristics"):  # older requests have none
+        section(console, "Heuristics offered to the agents")
+        lines = (
+            f"H{number} ({item['polarity']}) When: {item['title']}"
+            for number, item in enumerate(review["heuristics"], 1)
+        )
+        print_text(console, "\n".join(lines))
     _render_draft(console, review)
 
 

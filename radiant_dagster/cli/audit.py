@@ -56,7 +56,7 @@ def show(before: int | None, limit: int, tenant: str | None, as_json: bool) -> N
         emit_json({"audit": rows})
         return
     table = Table(box=None, pad_edge=False)
-    for name in ("number", "at", "who", "did", "session", "approval", "hash"):
+    for name in ("number", "at", "who", "did", "session", "approval", "heuristic", "hash"):
         table.add_column(name, header_style="dim", no_wrap=True)
     for row in rows:
         table.add_row(
@@ -66,6 +66,7 @@ def show(before: int | None, limit: int, tenant: str | None, as_json: bool) -> N
             plain(row["action"]),
             short(row["session_id"] or "-"),
             short(row["approval_id"] or "-"),
+            short(row["heuristic_id"] or "-"),
             short(row["hash"] or "-"),
         )
     make_console().print(table)

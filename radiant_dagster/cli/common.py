@@ -67,10 +67,33 @@ Client = Desk  # an open connection of one command to one tenant's data, and to 
 Either = Client | Remote
 
 
+class Sectioned(click.Group):
+    """A group whose help lists its commands by what they are for, not by the alphabet."""
+
+    def __init__(self, *args: Any, sections: Mapping[str, tuple[str, ...]], **more: Any) -> None:
+        """Make a group.
+
+        Args:
+            args: Of `click.Group`.
+            sections: Names of commands by heading; every command in one of them.
+            more: Of `click.Group`.
+        """
+        super().__init__(*args, **more)
+        self.sections = sections
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands by section."""
+        width = max(map(len, self.commands))
+        for title, names in self.sections.items():
+            with formatter.section(title):
+                found = [(name, self.commands[name].get_short_help_str(80)) for name in names]
+                formatter.write_dl([(name.ljust(width), text) for name, text in found])
+
+
 def tenant_option(command: Function) -> Function:
     """Add --tenant."""
     return click.option(
-        "--tenant", metavar="SLUG", help="Whose data. Default: RADIANT_TENANT, or `default`."
+        "--tenant", metavar="SLUG|ID", help="Whose data. Default: RADIANT_TENANT, or `default`."
     )(command)
 
 
@@ -144,7 +167,7 @@ def connect(tenant: str | None = None) -> Iterator[Client]:
     """Open everything a command needs of one tenant.
 
     Args:
-        tenant: Slug, or None for the settings' one.
+        tenant: Slug or id, or None for the settings' one.
 
     Raises:
         TenantNotFound: No such tenant.
@@ -152,7 +175,7 @@ def connect(tenant: str | None = None) -> Iterator[Client]:
     """
     settings = load_settings()
     with open_database(settings) as database:
-        tenant_id = tenants.find_tenant(database, tenant or settings.tenant)
+        tenant_id = tenants.named_tenant(database, tenant or settings.tenant)
         yield client_of(settings, database, tenant_id)
 
 

@@ -14,7 +14,7 @@ from radiant_dagster.adapters.migrations import (
 )
 from radiant_dagster.adapters.postgres import location
 from radiant_dagster.adapters.settings import Settings
-from radiant_dagster.adapters.vector_index import arrange
+from radiant_dagster.adapters.vector_index import Arranged, arrange
 from radiant_dagster.cli.common import (
     database_url,
     emit_json,
@@ -24,6 +24,7 @@ from radiant_dagster.cli.common import (
     open_database,
 )
 from radiant_dagster.cli.main import EXIT_FAILED
+from radiant_dagster.domain.wording import counted
 from radiant_dagster.errors import InvalidInput
 
 owner_option = click.option(
@@ -100,12 +101,36 @@ def index(url: str | None, rows: int | None, as_json: bool) -> None:
             {"tenant_id": str(large.tenant_id), "domain": large.domain, "rows": large.rows}
             for large in done.created
         ]
-        emit_json({"rows": above, "created": created, "dropped": len(done.dropped)})
-    else:
-        click.echo(
-            f"Made: {len(done.created)}. Dropped: {len(done.dropped)}. "
-            f"The largest domains above {above} heuristics have their index."
+        most = done.largest.rows if done.largest else 0
+        emit_json(
+            {
+                "rows": above,
+                "created": created,
+                "dropped": len(done.dropped),
+                "large": len(done.large),
+                "most_rows": most,
+            }
         )
+    else:
+        click.echo(_arranged(done, above))
+
+
+def _arranged(done: Arranged, above: int) -> str:
+    if done.largest is None:
+        found = "The Grimoire holds no active heuristic, so nothing needs an index."
+    elif not done.large:
+        found = (
+            f"Nothing needs an index: the largest domain, {done.largest.domain} of tenant "
+            f"{done.largest.tenant_id}, holds {counted(done.largest.rows, 'active heuristic')}, "
+            f"and up to {above} are compared one by one."
+        )
+    else:
+        found = (
+            f"Domains with more than {above} active heuristics: {len(done.large)}. Each has its "
+            "index" + (f"; made now: {len(done.created)}." if done.created else " already.")
+        )
+    gone = f" Dropped, of domains that shrank: {len(done.dropped)}." if done.dropped else ""
+    return found + gone
 
 
 def _owner_url(settings: Settings, url: str | None) -> str:

@@ -6,6 +6,7 @@ approval sensor, the Librarian.
 """
 
 import os
+import re
 import sys
 import time
 from collections.abc import Mapping
@@ -38,6 +39,7 @@ MEDICAL = (
     "be checked in the next two weeks?"
 )
 CLOSE = "What should a web shop do before it moves its order database to a new server?"
+FOR_REVIEWERS = re.compile("radiant approvals|^NAME is")  # the demo decides by itself
 REVIEWER = "demo-reviewer"
 CURATOR = "demo-curator"
 WORKERS = 2
@@ -67,7 +69,8 @@ def main() -> None:
             console.print(Rule("Starting the stack", align="left"))
             info = stack.start(lambda line: console.print(plain(f"  {line}", "dim")))
             settings = Settings.load({**env, **info.environment})
-            spent, ended = _with_client(console, settings)
+            slug = f"demo-{uuid4().hex[:8]}"
+            spent, ended = _with_client(console, settings, slug)
     except RadiantError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
@@ -85,16 +88,20 @@ def main() -> None:
     )
     home = env["RADIANT_HOME"]
     radiant = Path(sys.executable).with_name("radiant")
-    console.print(plain(f"Look around in Dagit:  RADIANT_HOME={home} {radiant} up"))
-    console.print(plain(f"Ask your own:          {radiant} up, then radiant think " + '"..."'))
+    console.print(plain(f"Ask your own:  {radiant} up, and in another terminal"))
+    console.print(plain(f'               {radiant} think "..."'))
+    # What was shown above is found by these two alone.
+    console.print(plain("Look around in what the demo left, in Dagit and Mission Control, with"))
+    console.print(plain(f"               export RADIANT_HOME={home} RADIANT_TENANT={slug}"))
+    console.print(plain(f"               {radiant} up, and there {radiant} grimoire list"))
 
 
-def _with_client(console: Console, settings: Settings) -> tuple[int, list[str]]:
+def _with_client(console: Console, settings: Settings, slug: str) -> tuple[int, list[str]]:
     assert settings.database_url is not None  # noqa: S101 - the stack has just set it
     database = Database(settings.database_url.get_secret_value(), application_name="radiant demo")
     tenant_id = uuid4()
     # A tenant of its own each time: what an earlier demo taught stays out of this one.
-    tenants.create_tenant(database, tenant_id, f"demo-{tenant_id.hex[:8]}", "Demo")
+    tenants.create_tenant(database, tenant_id, slug, "Demo")
     try:
         return _three_sessions(console, client_of(settings, database, tenant_id))
     finally:
@@ -146,7 +153,7 @@ def _reviewed_session(console: Console, client: Client) -> Mapping[str, Any]:
     question = Question(prompt=MEDICAL, user_id="demo-user", domain="medical")
     session_id = submit_and_launch(client, question)
     lines = LinePrinter(
-        lambda line: None if "radiant approvals" in line else console.print(plain(line))
+        lambda line: None if FOR_REVIEWERS.search(line) else console.print(plain(line))
     )
     waiting = follow(client, session_id, lines, wait_for_person=False)
     while waiting.waits_for_person:
@@ -223,7 +230,8 @@ def _show_heuristic_at_work(console: Console, view: Mapping[str, Any]) -> None:
             boxed(
                 f"In every agent's prompt, as data: H{item['number']}, similarity "
                 f"{item['similarity']:.2f}, cited by {len(cited)} of {len(agents)} agents",
-                f"When {item['trigger_pattern']}\nThen {item['action_template']}",
+                f"When: {item['trigger_pattern']}\n"
+                f"{item['polarity'].capitalize()}: {item['action_template']}",
             )
         )
 

@@ -304,7 +304,10 @@ def _floor(settings: Settings, model_id: str) -> str:
     if settings.database_url is None:
         return ""
     with open_database(settings) as database:
-        return f", similarity floor {_floor_of(database, model_id):.2f}"
+        try:
+            return f", similarity floor {_floor_of(database, model_id):.2f}"
+        except ConfigurationError:  # nothing of this model is stored, so nothing is missed
+            return ", gets its similarity floor with its first heuristic"
 
 
 def _floor_of(database: Database, model_id: str) -> float:
@@ -326,7 +329,7 @@ def check_vector_index(settings: Settings) -> str:
             f"{shown}{' and others' if slow[3:] else ''} has more than {rows} heuristics and no "
             "vector index: every one is compared, which is right and slow. Run `radiant db index`."
         )
-    return f"none is missing; domains above {rows} heuristics have one"
+    return f"none is missing; up to {rows} heuristics a domain needs none"
 
 
 def check_scrubber(settings: Settings) -> str:

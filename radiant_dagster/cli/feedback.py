@@ -1,5 +1,7 @@
 """`radiant feedback`: say how good an answer was that nobody reviewed."""
 
+from uuid import UUID
+
 import click
 
 from radiant_dagster.adapters import feedback as store
@@ -13,10 +15,12 @@ from radiant_dagster.cli.common import (
     login_name,
     read_text,
     resolve_id,
+    short,
     tenant_option,
     valid_text,
 )
 from radiant_dagster.cli.remote import Remote
+from radiant_dagster.domain.wording import counted
 
 
 @click.command(
@@ -65,8 +69,21 @@ def feedback(
     if as_json:
         emit_json({"session_id": found, "verdict": verdict, **_facts(given)})
     else:
-        meant = "It is the session's outcome" if given.outcome else "Others were first"
-        click.echo(f"Recorded. {meant}; {given.credited} heuristic(s) moved.")
+        click.echo(_sentence(given, found))
+
+
+def _sentence(given: store.Given, session_id: UUID) -> str:
+    if not given.outcome:
+        return "Recorded. Somebody judged this answer before you, so no confidence moves."
+    if not given.credited:
+        return (
+            "Recorded as the session's outcome. No heuristic moves: the agents cited none, or this "
+            "asker's sessions have moved it enough for a day."
+        )
+    return (
+        f"Recorded as the session's outcome; it moves {counted(given.credited, 'heuristic')}: "
+        f"radiant sessions show {short(session_id)}"
+    )
 
 
 def _facts(given: store.Given) -> dict[str, object]:

@@ -13,6 +13,7 @@ from radiant_dagster.adapters.grimoire import finding, reading
 from radiant_dagster.cli import grimoire_curate, grimoire_files, grimoire_queue
 from radiant_dagster.cli.common import (
     Either,
+    Sectioned,
     connect_either,
     emit_json,
     example,
@@ -31,10 +32,19 @@ from radiant_dagster.cli.remote import Remote
 from radiant_dagster.cli.render import STYLES
 from radiant_dagster.wire.base import MAX_PAGE
 
+SECTIONS = {
+    "Look": ("queue", "list", "search", "show", "history"),
+    "Decide on one": ("promote", "edit", "rollback", "retire", "revoke", "pin", "unpin"),
+    "Decide on two": ("resolve", "merge", "unmerge", "keep-apart"),
+    "Decide on many": ("purge", "export", "import"),
+    "Operate": ("calibrate", "rebuild", "reembed"),
+}
 STATES = ("quarantined", "active", "retired", "expired", "merged", "revoked")
 
 
 @click.group(
+    cls=Sectioned,
+    sections=SECTIONS,
     short_help="Read and curate what the Think Tank has learned.",
     epilog=example(
         "radiant grimoire list --state quarantined", "radiant grimoire promote 51be70 --as curator"
@@ -44,7 +54,8 @@ def grimoire() -> None:
     """Read and curate heuristics, the rules of thumb that were distilled from sessions.
 
     New ones are quarantined: no agent sees them before a curator promotes them or further reviewed
-    sessions have vouched for them.
+    sessions have vouched for them. Active ones are offered to the agents of fitting questions; only
+    judged answers (`radiant approvals`, `radiant feedback`) move their confidence.
     """
 
 
@@ -78,7 +89,7 @@ def list_(
     if not rows:
         click.echo("Nothing is there. Sessions that end well teach something.")
         return
-    grid = table("id", "state", "domain", "confidence", "used")
+    grid = table("id", "state", "domain", "confidence", "judged")
     for row in rows:
         used = row["success_count"] + row["failure_count"]
         grid.add_row(
@@ -101,7 +112,7 @@ def _list(
         )
         return [row.model_dump() for row in page.heuristics]
     with client.database.tenant_transaction(client.tenant_id) as cursor:
-        finding.require_domain(domain, tenants.domain_policies(cursor, client.tenant_id))
+        tenants.require_domain(cursor, client.tenant_id, domain)
         return reading.list_heuristics(
             cursor, client.tenant_id, domain=domain, state=state, limit=limit, q=words
         )

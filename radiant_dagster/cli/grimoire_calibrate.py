@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from radiant_dagster.adapters.grimoire.calibration import (
+    FROM_OUTCOMES,
     Calibrated,
     calibrate_from_labels,
     calibrate_from_outcomes,
@@ -66,12 +67,15 @@ def calibrate(pool: Path | None, questions: Path | None, apply_: bool, as_json: 
 
 
 def _sentence(item: Calibrated) -> str:
-    seen = counted(item.n, "observation")
+    seen = counted(item.n, "judged use" if item.source == FROM_OUTCOMES else "question")
     if item.chosen is None:
-        return (
-            f"{item.model_id}: stays at {item.before:.2f}; {seen} cannot tell "
-            f"({LEAST_OUTCOMES} outcomes and a precision of {LEAST_PRECISION} are needed)."
+        few = item.source == FROM_OUTCOMES and item.n < LEAST_OUTCOMES
+        why = (
+            f"{seen} so far, {LEAST_OUTCOMES} are needed"
+            if few
+            else f"of {seen}, no floor is right in {LEAST_PRECISION:.0%} of the cases"
         )
+        return f"{item.model_id}: stays at {item.before:.2f}: {why}."
     chosen = item.chosen
     leaked = "" if chosen.leakage is None else f", leakage {chosen.leakage:.2f}"
     return (

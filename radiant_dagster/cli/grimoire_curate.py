@@ -1,6 +1,7 @@
 """`radiant grimoire`: a curator's acts, over the API where one is named, else on the database."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, get_args
 from uuid import UUID
@@ -64,15 +65,29 @@ def _act(
     given: Mapping[str, Any],
     act: Callable[[Either], Act],
     said: str,
+    *,
+    options: Mapping[str, str] | None = None,
 ) -> None:
     who = login_name(given["actor"])
-    with connect_either(given["tenant"]) as client:
+    with connect_either(given["tenant"]) as client, _options_named(options or {}):
         found = resolve_id(client, KIND, given["heuristic_id"])
         done = _carry_out(client, found, act(client), who, given["if_version"])
     if given["as_json"]:
         emit_json({**done, "by": who})
     else:
         click.echo(f"Heuristic {found} {said}")
+
+
+@contextmanager
+def _options_named(options: Mapping[str, str]) -> Iterator[None]:
+    """Tell what was refused by the option that brought it, not by the field behind it."""
+    names = {"actor": "--as", **options}
+    try:
+        yield
+    except InvalidInput as error:
+        if error.field not in names:
+            raise
+        raise InvalidInput(names[error.field], error.problem, error.fix) from None
 
 
 def _carry_out(
@@ -149,7 +164,8 @@ def edit(trigger: str | None, action: str | None, why: str, **given: Any) -> Non
             valid_text("--why", why),
         )
 
-    _act(given, act, "has a new version.")
+    options = {"trigger_pattern": "--trigger", "action_template": "--action", "reason": "--why"}
+    _act(given, act, "has a new version.", options=options)
 
 
 @click.command(
@@ -162,7 +178,8 @@ def edit(trigger: str | None, action: str | None, why: str, **given: Any) -> Non
 def rollback(version: int, why: str, **given: Any) -> None:
     """Bring the text of an earlier version back, as a new version."""
     said = f"has the text of version {version} again."
-    _act(given, lambda _: Rollback(version, valid_text("--why", why)), said)
+    options = {"to_version": "--to", "reason": "--why"}
+    _act(given, lambda _: Rollback(version, valid_text("--why", why)), said, options=options)
 
 
 @click.command(
@@ -189,7 +206,11 @@ def unpin(**given: Any) -> None:
 @_options
 def merge(into: str, **given: Any) -> None:
     """Fold a heuristic into one that says the same; its evidence counts for that one."""
-    _act(given, lambda client: Merge(resolve_id(client, KIND, into)), "is merged.")
+    _act(
+        given, lambda client: Merge(resolve_id(client, KIND, into)),
+        "is merged: its evidence counts for the other one.",
+        options={"into": "--into", "other": "--into"},
+    )  # fmt: skip
 
 
 @click.command(short_help="Undo a merge.", epilog=example("radiant grimoire unmerge 51be70"))
@@ -208,7 +229,10 @@ def unmerge(**given: Any) -> None:
 @_options
 def keep_apart(other: str, **given: Any) -> None:
     """Say that two near copies are two lessons."""
-    _act(given, lambda client: KeepApart(resolve_id(client, KIND, other)), "is kept apart.")
+    _act(
+        given, lambda client: KeepApart(resolve_id(client, KIND, other)), "is kept apart.",
+        options={"other": "--from"},
+    )  # fmt: skip
 
 
 @click.command(
@@ -220,7 +244,18 @@ def keep_apart(other: str, **given: Any) -> None:
 @_options
 def resolve(other: str, keep: Keep, **given: Any) -> None:
     """Settle a conflict: the one that is not kept is retired."""
-    _act(given, lambda client: Resolve(resolve_id(client, KIND, other), keep), "is settled.")
+    _act(
+        given, lambda client: Resolve(resolve_id(client, KIND, other), keep), _settled(keep),
+        options={"other": "--with"},
+    )  # fmt: skip
+
+
+def _settled(keep: Keep) -> str:
+    return {
+        "this": "stays; the other one is retired.",
+        "other": "is retired; the other one stays.",
+        "both": "stays, and so does the other one.",
+    }[keep]
 
 
 def look(client: Either, heuristic_id: UUID) -> dict[str, Any]:

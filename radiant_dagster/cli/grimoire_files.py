@@ -4,11 +4,12 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import click
 from rich.progress import Progress
 
+from radiant_dagster.adapters import tenants
 from radiant_dagster.adapters.grimoire import files
 from radiant_dagster.adapters.grimoire.texts import Checks
 from radiant_dagster.cli.common import (
@@ -25,8 +26,9 @@ from radiant_dagster.cli.common import (
 )
 from radiant_dagster.cli.remote import Remote
 from radiant_dagster.domain.heuristic_files import as_line
-from radiant_dagster.wire.grimoire import MAX_IMPORT_BYTES
+from radiant_dagster.wire.grimoire import MAX_IMPORT_BYTES, State
 
+STATES: tuple[State, ...] = get_args(State)
 PAGE = 200
 
 
@@ -36,7 +38,7 @@ PAGE = 200
     epilog=example("radiant grimoire export --state active > grimoire.jsonl"),
 )
 @click.option("--domain", help="Of this domain only.")
-@click.option("--state", help="In this state only.")
+@click.option("--state", type=click.Choice(STATES), help="In this state only.")
 @tenant_option
 def export(domain: str | None, state: str | None, tenant: str | None) -> None:
     """Write one heuristic a line: polarity, domain, trigger, action, numbers and provenance."""
@@ -47,6 +49,8 @@ def export(domain: str | None, state: str | None, tenant: str | None) -> None:
 
 def _rows(client: Either, domain: str | None, state: str | None) -> Iterator[dict[str, Any]]:
     if not isinstance(client, Remote):
+        with client.database.tenant_transaction(client.tenant_id) as cursor:
+            tenants.require_domain(cursor, client.tenant_id, domain)
         yield from files.every_heuristic(
             client.database, client.tenant_id, domain=domain, state=state
         )

@@ -1,10 +1,13 @@
 """`radiant grimoire`: what waits for a curator, what happened to one, and what goes together."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, get_args
 
 import click
+from rich.console import Console
 
+from radiant_dagster.adapters import tenants
 from radiant_dagster.adapters.grimoire import purge, queue
 from radiant_dagster.cli.common import (
     Either,
@@ -26,8 +29,15 @@ from radiant_dagster.cli.grimoire_curate import KIND, look
 from radiant_dagster.cli.grimoire_tables import print_versions, sentence, table
 from radiant_dagster.cli.remote import Remote
 from radiant_dagster.domain.curation import Root, RootKind
+from radiant_dagster.domain.wording import counted
 from radiant_dagster.errors import InvalidInput
 
+WHAT_TO_DO: Mapping[str, str] = {
+    "Conflicts": "resolve ID --with ID --keep this|other|both",
+    "Near copies": "merge ID --into ID, or keep-apart ID --from ID",
+    "Candidates": "promote ID, edit ID or retire ID, after show ID",
+    "Expiring or doing badly": "pin ID, edit ID or retire ID, after show ID",
+}
 KINDS: tuple[RootKind, ...] = get_args(RootKind)
 
 
@@ -67,25 +77,37 @@ def queue_(domain: str | None, limit: int, tenant: str | None, as_json: bool) ->
             found = client.api.curation_queue(domain=domain, limit=limit).model_dump()
         else:
             with client.database.tenant_transaction(client.tenant_id) as cursor:
+                tenants.require_domain(cursor, client.tenant_id, domain)
                 found = asdict(queue.waiting(cursor, client.tenant_id, domain=domain, limit=limit))
     if as_json:
         emit_json(found)
         return
-    _print_pairs("Conflicts", found["conflicts"])
-    _print_pairs("Near copies", found["near_copies"])
-    _print_rows("Candidates", found["candidates"], "sessions", "users")
-    _print_rows("Expiring or doing badly", found["lapsing"], "success_count", "failure_count")
+    _print_pairs("Conflicts", found["conflicts"], limit)
+    _print_pairs("Near copies", found["near_copies"], limit)
+    _print_rows("Candidates", found["candidates"], limit, "sessions", "users")
+    _print_rows(
+        "Expiring or doing badly", found["lapsing"], limit, "success_count", "failure_count"
+    )
     if not any(found.values()):
         click.echo("Nothing waits for you.")
 
 
-def _print_pairs(title: str, pairs: list[dict[str, Any]]) -> None:
+def _print_title(console: Console, title: str, rows: list[dict[str, Any]], limit: int) -> None:
+    more = ", and perhaps more: see --limit" if len(rows) == limit else ""
+    console.print(
+        plain(f"{title} ({len(rows)}{more})", "bold"), plain(f"  {WHAT_TO_DO[title]}", "dim")
+    )
+
+
+def _print_pairs(title: str, pairs: list[dict[str, Any]], limit: int) -> None:
     if not pairs:
         return
     console = make_console()
-    console.print(plain(f"{title} ({len(pairs)})", "bold"))
+    _print_title(console, title, pairs, limit)
     grid = table("id", "domain", "alike")
-    for pair in pairs:
+    for number, pair in enumerate(pairs):
+        if number:
+            grid.add_row()
         for side in ("one", "other"):
             row = pair[side]
             grid.add_row(
@@ -94,18 +116,18 @@ def _print_pairs(title: str, pairs: list[dict[str, Any]]) -> None:
     console.print(grid)
 
 
-def _print_rows(title: str, rows: list[dict[str, Any]], *counts: str) -> None:
+def _print_rows(title: str, rows: list[dict[str, Any]], limit: int, *counts: str) -> None:
     if not rows:
         return
     console = make_console()
-    console.print(plain(f"{title} ({len(rows)})", "bold"))
+    _print_title(console, title, rows, limit)
     names = [
         name.replace("success_count", "good").replace("failure_count", "bad") for name in counts
     ]
-    grid = table("id", "domain", "P(p>0.5)", *names)
+    grid = table("id", "domain", "likely helps", *names)
     for row in rows:
         numbers = [str(row[name]) for name in counts]
-        probability = f"{row['probability']:.2f}"
+        probability = f"{row['probability']:.0%}"
         grid.add_row(short(row["id"]), row["domain"], probability, *numbers, plain(sentence(row)))
     console.print(grid)
 
@@ -145,7 +167,9 @@ def purge_(
     given = zip(KINDS, (session_id, user, heuristic_id), strict=True)
     named: list[tuple[RootKind, str]] = [(kind, text) for kind, text in given if text is not None]
     if len(named) != 1:
-        raise InvalidInput("--session", "or another root is needed", "Name exactly one root.")
+        raise InvalidInput(
+            "--session", "or --user or --heuristic is needed", "Pass exactly one of them."
+        )
     if as_json and not (yes or dry_run):
         raise InvalidInput("--json", "asks nothing", "Add --dry-run or --yes.")
     ((kind, text),) = named
@@ -156,12 +180,14 @@ def purge_(
             _print_derived(rows)
         if rows and not dry_run:
             if not yes:
-                click.confirm(f"Retire {len(rows)}?", abort=True)
+                click.confirm(f"Retire {counted(len(rows), 'heuristic')}?", abort=True)
             rows = _derived(client, root, retire_as=who)
     if as_json:
         emit_json({"dry_run": dry_run, "heuristics": rows})
     elif not dry_run and rows:
         click.echo(f"{len(rows)} retired.")
+    elif dry_run and rows:
+        click.echo(f"{counted(len(rows), 'heuristic')} would be retired; nothing was.")
 
 
 def _root(client: Either, kind: RootKind, text: str) -> str:
@@ -186,9 +212,9 @@ def _print_derived(rows: list[dict[str, Any]]) -> None:
         return
     grid = table("id", "state", "domain")
     for row in rows:
-        grid.add_row(
-            short(row["id"]), row["state"], row["domain"], plain(f"When: {row['trigger_pattern']}")
-        )
+        # Over the API without the action.
+        text = sentence(row) if "action_template" in row else f"When: {row['trigger_pattern']}"
+        grid.add_row(short(row["id"]), row["state"], row["domain"], plain(text))
     make_console().print(grid)
 
 

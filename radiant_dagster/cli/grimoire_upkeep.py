@@ -63,9 +63,9 @@ def _print(found: list[posteriors.Difference], *, check: bool) -> None:
     if len(found) > MOST_SHOWN:
         click.echo(f"... and {len(found) - MOST_SHOWN} more; --json lists all.")
     click.echo(
-        f"{len(found)} differ. `radiant grimoire rebuild` sets them right."
+        f"Differing: {len(found)}. `radiant grimoire rebuild` sets them right."
         if check
-        else f"{len(found)} were set right."
+        else f"Set right: {len(found)}."
     )
 
 
@@ -90,5 +90,7 @@ def reembed(tenant: str | None, as_json: bool) -> None:
         done = vectors.reembed(client.database, client.tenant_id, model, progress=tell)
     if as_json:
         emit_json({"model": model.model_id, "replaced": done})
+    elif done:
+        click.echo(f"{counted(done, 'heuristic')} got new vectors of {model.model_id}.")
     else:
-        click.echo(f"New vectors of {model.model_id}: {counted(done, 'heuristic')}.")
+        click.echo(f"Nothing to do: every heuristic has a vector of {model.model_id}.")

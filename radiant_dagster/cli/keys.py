@@ -286,7 +286,9 @@ def ensure_reviewer(settings: Settings) -> Path:
     path = settings.home / KEY_FILE
     kept = path.read_text().strip() if path.exists() else ""
     with open_directory(None) as (client, cursor):
-        if store.by_key(client.database, kept) is not None:
+        holder = store.by_key(client.database, kept)
+        # One of another tenant would log in to that one's pages, whatever RADIANT_TENANT says.
+        if holder is not None and holder.principal.tenant_id == client.tenant_id:
             return path
         try:
             principal = store.find_principal(cursor, client.tenant_id, LOCAL_REVIEWER)

@@ -62,8 +62,8 @@ class Remote:
     def view(self, session_id: UUID) -> dict[str, Any]:
         """Return what came of a session, as `adapters.session_view` does.
 
-        Drafts, tool calls and the audit trail stay on the server; of the draft there is what was
-        released of it.
+        Drafts, tool calls, credits and the audit trail stay on the server; of the draft there is
+        what was released of it.
         """
         view = self.api.result(session_id).model_dump()
         self.dagster.learn(view.pop("run_links"))
@@ -74,7 +74,7 @@ class Remote:
             "not_synthesised": "not_synthesised" in reasons,
             "agreement": "low" if "low_agreement" in reasons else None,
         }
-        return view | {"tool_calls": [], "audit": []}
+        return view | {"tool_calls": [], "uses": [], "audit": []}
 
     def approval(self, approval_id: UUID) -> dict[str, Any]:
         """Return a request as `adapters.approvals.get_approval` does."""

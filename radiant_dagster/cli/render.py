@@ -38,11 +38,25 @@ NOTES: Mapping[str, str] = {
     "edited": "The reviewer's own text.",
 }
 LEARNED: Mapping[str, str] = {
-    "stored": "a heuristic, quarantined until a curator promotes it or further reviews vouch for "
-    "it: radiant grimoire promote {id}",
-    "rederived": "nothing new, it confirmed heuristic {id}",
-    "skipped": "nothing ({reason})",
+    "stored": "a heuristic, quarantined until a curator promotes it or, where the domain allows "
+    "it, further reviews vouch for it: radiant grimoire promote {id}",
+    "merged": "what another heuristic says already, and counts for that one: radiant grimoire show "
+    "{id}",
+    "decided": "a heuristic, now {state}: radiant grimoire show {id}",
+    "rederived": "nothing new, it came to a heuristic again: radiant grimoire show {id}",
+    "skipped": "nothing: {reason}",
     "refused": "nothing, what was distilled was refused ({reason})",
+}
+NOT_LEARNED: Mapping[str, str] = {
+    "nothing_reusable": "nothing in it helps another question",
+    "was_offered": "it repeats what the Grimoire had told the agents",
+    "daily_cap": "the day's number of new heuristics is reached (radiant config show)",
+    "rejected_without_guidance": "the draft was rejected without a word why",
+    "expired": "nobody decided in time",
+    "no_answer": "there is no answer to learn from",
+    "swarm_degraded": "some agents did not answer",
+    "not_synthesised": "no model could merge the answers",
+    "budget_exceeded": "the budget holds no more calls",
 }
 OFFLINE_LABEL = (
     "OFFLINE DEMO: these answers come from the built-in demo model, not from a real one. Set "
@@ -130,8 +144,14 @@ def learned(view: Mapping[str, Any]) -> str:
     librarian = view["librarian"]
     if librarian is None:
         return "nothing"
-    return LEARNED[librarian["decision"]].format(
-        id=librarian["heuristic_id"], reason=librarian["reason"]
+    kept = view["learned"]
+    how = librarian["decision"]
+    if how == "stored" and kept is not None and kept["state"] != "quarantined":
+        how = "merged" if kept["state"] == "merged" else "decided"
+    return LEARNED[how].format(
+        id=short(librarian["heuristic_id"]),
+        state=kept and kept["state"],
+        reason=NOT_LEARNED.get(librarian["reason"], librarian["reason"]),
     )
 
 
@@ -167,12 +187,15 @@ def _facts(view: Mapping[str, Any], dagster: RunLinks) -> list[tuple[str, str]]:
         rows.append(("", f"{heuristic['polarity'].capitalize()}: {heuristic['action_template']}"))
     if session["heuristics"]:
         cited = {number for agent in view["agents"] for number in agent["cited"]}
-        rows.append(
-            (
-                "Used",
-                f"{counted(len(session['heuristics']), 'heuristic')} offered, {len(cited)} cited",
-            )
-        )
+        used = f"{counted(len(session['heuristics']), 'heuristic')} offered, {len(cited)} cited"
+        if view["uses"]:  # stay on the server
+            used += f", {sum(use['weight'] > 0 for use in view['uses'])} credited"
+        rows.append(("Used", used))
+        rows += [
+            (f"H{item['number']}", f"When: {item['trigger_pattern']}")
+            for item in session["heuristics"]
+            if item["number"] in cited  # the answer may speak of it by its number
+        ]
     bound = usd(session["estimated_micro_usd"])
     rows.append(("Cost", f"{usd(session['cost_micro_usd'])} (the upper bound was {bound})"))
     if session["ended_at"]:
@@ -269,15 +292,39 @@ def render_tool_call(console: Console, call: Mapping[str, Any]) -> None:
 
 
 def _render_offered(console: Console, view: Mapping[str, Any]) -> None:
+    uses = {str(use["heuristic_id"]): use for use in view["uses"]}
     for item in view["session"]["heuristics"]:
-        cited = sum(item["number"] in agent["cited"] for agent in view["agents"])
+        use = uses.get(str(item["id"]))
+        now = f"; now {use['state']}, confidence {use['confidence']:.2f}" if use else ""
+        head = f"H{item['number']} {short(item['id'])}"
         console.print(
-            plain(
-                f"H{item['number']} {short(item['id'])} similarity {item['similarity']:.2f}, "
-                f"cited by {cited}. When: {item['trigger_pattern']} "
-                f"{item['polarity'].capitalize()}: {item['action_template']}"
+            Text.assemble(
+                plain(head, "bold"), plain(f" similarity {item['similarity']:.2f}{now}", "dim")
             )
         )
+        console.print(plain(f"  When: {item['trigger_pattern']}"))
+        console.print(plain(f"  {item['polarity'].capitalize()}: {item['action_template']}"))
+        agents = [a["agent_id"] for a in view["agents"] if item["number"] in a["cited"]]
+        console.print(plain(f"  {_use(agents, use)}", "dim"))
+    waiting = any(use["cited"] and use["reward"] is None for use in view["uses"])
+    if waiting and view["session"]["status"] == "completed":
+        judge = f"radiant feedback {short(view['session']['id'])} good"
+        console.print(plain(f"Was it a good answer? That credits what was cited: {judge}"))
+
+
+def _use(agents: Sequence[str], use: Mapping[str, Any] | None) -> str:
+    """Return who cited a heuristic and what that did to its confidence."""
+    if not agents:
+        return "No agent cited it, so its confidence stays."
+    said = f"Cited by {', '.join(agents)}."
+    if use is None:
+        return said
+    if use["reward"] is None:
+        return f"{said} Nobody has judged the answer yet."
+    worth = f"{said} The outcome was worth {use['reward']:.2f} of 1"
+    if use["weight"] > 0:
+        return f"{worth}; credited as {use['weight']:.2f} of a use."
+    return f"{worth}, but one asker moves a heuristic by two uses a day at most: not credited."
 
 
 def _render_approvals(console: Console, requests: Sequence[Mapping[str, Any]]) -> None:

@@ -45,6 +45,15 @@ MAX_FORM_VERSION = 9  # digits
 BASE = "/grimoire/{heuristic_id:uuid}"
 Form = Mapping[str, str]
 NOTHING_TYPED: Form = {"trigger_pattern": "", "action_template": "", "reason": "", "into": ""}
+LABELS: Mapping[str, str] = {
+    "trigger_pattern": "When",
+    "action_template": "What to do or to avoid",
+    "reason": "Why",
+    "into": "Id of the one that stays",
+    "other": "The other one",
+    "to_version": "Version",
+    "heuristic": "This one",
+}
 SAID: Mapping[str, str] = {
     "promote": "Agents get it from now on.",
     "retire": "Retired. No agent gets it any more.",
@@ -76,6 +85,8 @@ def show_list(call: Call) -> Response:
         )  # fmt: skip
         domains = sorted(tenants.domain_policies(cursor, call.tenant_id))
     shown = found[:PAGE_ROWS]
+    counts = [*map(len, (waiting.conflicts, waiting.near_copies, waiting.candidates,
+                         waiting.lapsing))]  # fmt: skip
     asked = {name: text for name, text in (("state", state), ("domain", domain), ("q", q)) if text}
     following = None
     if len(found) > PAGE_ROWS:
@@ -86,12 +97,9 @@ def show_list(call: Call) -> Response:
         here="grimoire",
         rows=shown,
         waiting=waiting if curates and not place else None,
-        number=sum(
-            map(
-                len,
-                (waiting.conflicts, waiting.near_copies, waiting.candidates, waiting.lapsing),
-            )
-        ),
+        number=sum(counts),
+        more="+" if QUEUE_ROWS in counts else "",
+        most=QUEUE_ROWS,
         states=HEURISTIC_STATES,
         domains=domains,
         chosen=state,
@@ -214,6 +222,13 @@ READERS: Mapping[type[Act], Callable[[Form], Act]] = {
 }
 
 
+def _as_labelled(error: RadiantError) -> RadiantError:
+    """Return a refusal that names the field as the form does."""
+    if isinstance(error, InvalidInput) and error.field in LABELS:
+        return InvalidInput(LABELS[error.field], error.problem, error.fix)
+    return error
+
+
 def _doing(act: type[Act]) -> Endpoint:
     word = WORDS[act]
 
@@ -230,7 +245,7 @@ def _doing(act: type[Act]) -> Endpoint:
                 if_version=_number(form, "version"),
             )
         except RadiantError as error:
-            problem = problem_of(error)
+            problem = problem_of(_as_labelled(error))
             if problem.status >= 500 or problem.status == 404:
                 raise
             return _page(call, problem=problem, typed=form)
@@ -255,13 +270,32 @@ def show_purge(call: Call) -> Response:
     if not query.get("value"):
         return _purge_page(call, None, ())
     root = _root(query)
-    with call.transaction() as cursor:
-        found = purge.find_derived(cursor, call.tenant_id, root)
+    try:
+        with call.transaction() as cursor:
+            found = purge.find_derived(cursor, call.tenant_id, root)
+    except InvalidInput as error:
+        wrong = InvalidInput("Id", error.problem, "Copy it from the page of what you mean.")
+        return _purge_page(call, root, (), problem=problem_of(wrong))
     return _purge_page(call, root, found)
 
 
-def _purge_page(call: Call, root: Root | None, found: Any, *, done: bool = False) -> Response:
-    return call.page("purge.html", here="grimoire", root=root, found=found, done=done)
+def _purge_page(
+    call: Call,
+    root: Root | None,
+    found: Any,
+    *,
+    done: bool = False,
+    problem: Problem | None = None,
+) -> Response:
+    return call.page(
+        "purge.html",
+        problem.status if problem else 200,
+        here="grimoire",
+        root=root,
+        found=found,
+        done=done,
+        problem=problem,
+    )
 
 
 def do_purge(call: Call) -> Response:

@@ -1,12 +1,14 @@
 """Questions that were asked and how each went, and how the reviews go."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 from starlette.responses import Response
 
 from radiant_dagster.adapters import review_metrics, session_pages
+from radiant_dagster.adapters.grimoire import reading
 from radiant_dagster.adapters.paging import Place
 from radiant_dagster.domain.ladder import describe
 from radiant_dagster.mission_control import plots
@@ -49,7 +51,9 @@ def show_session(call: Call) -> Response:
         found = session_pages.session_page(
             cursor, call.tenant_id, session_id, me=call.principal.name
         )
+        heuristics = reading.uses_of_session(cursor, call.tenant_id, session_id)
     session = found["session"]
+    found["events"] = _timeline(session, found["events"])
     dagster = call.services.settings.dagster_public_url or call.services.settings.dagster_url
     run_ids = [session["dagster_run_id"], session["conclude_run_id"]]
     return call.page(
@@ -57,9 +61,24 @@ def show_session(call: Call) -> Response:
         here="sessions",
         **found,
         reduced=describe(session["downgrades"] or (), len(found["agents"])),
-        run_urls=[f"{dagster.rstrip('/')}/runs/{run_id}" for run_id in run_ids if run_id],
+        heuristics=heuristics,
+        # Where nobody reviewed, the first run is the last as well.
+        run_urls=[f"{dagster.rstrip('/')}/runs/{run}" for run in dict.fromkeys(run_ids) if run],
+        may_grimoire=call.principal.may("grimoire.read"),
         may_review=call.principal.may("approvals.read"),
     )
+
+
+def _timeline(
+    session: Mapping[str, Any], events: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Return the audit with the times that the session itself keeps, the oldest first."""
+    ended = f"session.{session['status']}"
+    kept = {"session.answered": session["answered_at"]}
+    if all(item["action"] != ended for item in events):
+        kept[ended] = session["ended_at"]
+    own = [{"action": name, "actor": "", "at": at} for name, at in kept.items() if at]
+    return sorted([*events, *own], key=lambda item: item["at"])
 
 
 def show_metrics(call: Call) -> Response:

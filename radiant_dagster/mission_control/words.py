@@ -42,6 +42,7 @@ HEURISTIC_STATES: Mapping[str, str] = {
     "merged": "Merged",
     "revoked": "Revoked",
 }
+CAME_TO_IT: Mapping[str, str] = {"stored": "Learned it", "rederived": "Came to it again"}
 REASONS: Mapping[str, str] = {
     "requested": "A review was asked for",
     "domain_policy": "This domain is always reviewed",
@@ -86,8 +87,16 @@ ACTIONS: Mapping[str, str] = {
     "heuristic.edited": "Edited",
     "heuristic.rolled_back": "Earlier text brought back",
     "heuristic.kept_apart": "Kept apart",
+    "heuristic.resolved": "Conflict settled",
+    "heuristic.unmerged": "Taken out of a merge",
+    "heuristic.rebuilt": "Confidence computed again",
     "session.created": "Question asked",
     "session.reduced": "Reduced to fit the budget",
+    "session.answered": "Answer released",
+    "session.completed": "Answered",
+    "session.rejected": "Rejected, no answer",
+    "session.expired": "Expired, no answer",
+    "session.failed": "Failed",
     "session.cancelled": "Cancelled",
     "session.feedback": "Feedback given",
 }
@@ -103,6 +112,10 @@ SYSTEM_NAMES: Mapping[str, str] = {
     "system:deadline": "the deadline",
     "system:cancelled": "a cancellation",
     "system:think_tank": "the think tank",
+    "system:librarian": "the Librarian",
+    "system:evidence": "reviewed sessions",
+    "system:maintenance": "the daily maintenance",
+    "librarian": "the Librarian",
 }
 
 
@@ -239,6 +252,7 @@ FILTERS: Mapping[str, Any] = {
     "counted": counted,
     "state_word": lambda code: STATES.get(code, readable(code)),
     "heuristic_word": lambda code: HEURISTIC_STATES.get(code, readable(code)),
+    "came_word": lambda code: CAME_TO_IT.get(code, readable(code)),
     "session_word": lambda code: SESSION_STATES.get(code, readable(code)),
     "agent_word": lambda code: AGENT_STATES.get(code, readable(code)),
     "safety_word": lambda code: SAFETY.get(code or "unavailable", readable(code or "")),

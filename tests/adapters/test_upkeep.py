@@ -244,7 +244,7 @@ def test_an_active_text_that_was_changed_past_the_curators_is_found(book: Book) 
         (changed,),
     )
 
-    assert scan.heuristics_not_as_approved(book.database) == [changed]
+    assert scan.heuristics_not_as_approved(book.database) == [scan.Suspect(book.tenant, changed)]
 
 
 def test_figures_tell_what_was_offered_and_cited_by_week(book: Book) -> None:

@@ -93,13 +93,21 @@ def test_a_large_domain_gets_its_index_by_one_command(
     first, second = (
         radiant("db", "index", "--rows", "2", "--url", radiant.owner_url) for _ in range(2)
     )
+    none = radiant("db", "index", "--rows", "3", "--url", radiant.owner_url)
     gone = radiant.json("db", "index", "--url", radiant.owner_url)
 
-    assert "above 2000 heuristics have one" in noted.stdout
+    assert "up to 2000 heuristics a domain needs none" in noted.stdout
     assert f"Indexing 3 heuristics, general of tenant {tenant}" in first.stderr
-    assert "Made: 1. Dropped: 0." in first.stdout
-    assert "Made: 0. Dropped: 0." in second.stdout
-    assert gone == {"rows": 2_000, "created": [], "dropped": 1}
+    assert "more than 2 active heuristics: 1. Each has its index; made now: 1." in first.stdout
+    assert "Each has its index already." in second.stdout
+    assert f"the largest domain, general of tenant {tenant}, holds 3 active" in none.stdout
+    assert gone == {"rows": 2_000, "created": [], "dropped": 1, "large": 0, "most_rows": 3}
+
+
+def test_an_empty_grimoire_needs_no_index_and_says_so(radiant: Radiant) -> None:
+    done = radiant("db", "index", "--url", radiant.owner_url)
+
+    assert done.stdout == "The Grimoire holds no active heuristic, so nothing needs an index.\n"
 
 
 def test_a_login_that_owns_nothing_cannot_index(radiant: Radiant) -> None:

@@ -25,6 +25,7 @@ def test_the_trail_names_who_did_what_and_no_text(used: Radiant) -> None:
     assert shown.exit_code == 0
     assert "session.created" in shown.stdout
     assert "The draft." not in shown.stdout + str(document)
+    assert "heuristic" in shown.stdout.splitlines()[0]
     assert (document[-1]["actor"], document[-1]["position"]) == ("ann", 1)
 
 

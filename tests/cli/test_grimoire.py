@@ -9,6 +9,7 @@ import pytest
 
 from radiant_dagster.adapters.embeddings import MiniLmEmbeddings
 from radiant_dagster.adapters.postgres import Database
+from radiant_dagster.cli.grimoire import SECTIONS, grimoire
 from tests.adapters.rows import insert, insert_heuristic
 from tests.cli.conftest import Radiant
 
@@ -206,3 +207,100 @@ def test_a_search_shows_how_near_each_is_and_whether_agents_get_it(
     for expected in ("1.00", "0.60", "quarantined", "medical", TRIGGER):
         assert expected in shown
     assert "Nothing is there to compare with." in nothing
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("edit", "ID", "--action", "Too short."), "--action: has 10 characters"),
+        (("edit", "ID", "--trigger", "Short"), "--trigger: has 5 characters"),
+        (("edit", "ID", "--trigger", TRIGGER, "--why", "Ask Maria Gonzalez."), "--why: has"),
+        (("rollback", "ID", "--to", "7"), "--to: "),
+        (("promote", "ID", "--as", "system:evil"), "--as: is a name of the system's own"),
+        (("merge", "ID", "--into", "ID"), "--into: is the heuristic itself"),
+        (("keep-apart", "ID", "--from", "OTHER"), "--from: no near copy"),
+        (("resolve", "ID", "--with", "OTHER", "--keep", "this"), "--with: no conflict"),
+        (("merge", "ID", "--into", "OTHER"), "has another domain. Choose one that says the same."),
+    ],
+)
+def test_what_is_refused_is_named_by_the_option_that_brought_it(
+    radiant: Radiant, database: Database, arguments: tuple[str, ...], option: str
+) -> None:
+    ids = {"ID": plant(database, radiant), "OTHER": plant(database, radiant, domain="legal")}
+
+    result = radiant("grimoire", *(ids.get(text, text) for text in arguments))
+
+    assert result.exit_code == 2
+    assert option in result.stderr
+    assert "Gonzalez" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [("queue", "--domain", "cooking"), ("export", "--domain", "cooking")]
+)
+def test_a_domain_that_is_not_there_is_no_empty_answer(
+    radiant: Radiant, arguments: tuple[str, ...]
+) -> None:
+    result = radiant("grimoire", *arguments)
+
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Use one of: financial, general, legal, medical." in result.stderr
+
+
+def test_a_state_that_is_not_there_is_no_empty_export(radiant: Radiant) -> None:
+    assert radiant("grimoire", "export", "--state", "activ").exit_code == 2
+
+
+def test_a_tenant_is_named_by_its_id_as_well_which_is_all_that_dagit_shows(
+    radiant: Radiant, database: Database
+) -> None:
+    item = plant(database, radiant)
+
+    found = radiant("grimoire", "show", item, "--tenant", str(radiant.tenant))
+    other = radiant("grimoire", "show", item, "--tenant", str(uuid.uuid4()))
+
+    assert found.exit_code == 0
+    assert other.exit_code == 3
+
+
+def test_a_text_changed_past_the_curators_is_said_to_be_so_until_it_is_brought_back(
+    radiant: Radiant, database: Database
+) -> None:
+    item = plant(database, radiant, trigger_pattern=TRIGGER, action_template=ACTION)
+    with database.tenant_transaction(radiant.tenant) as cursor:
+        cursor.execute(
+            "update radiant.knowledge_heuristics set action_template = 'Do all the evil there is.'"
+        )
+
+    told = radiant("grimoire", "show", item).stdout
+    done = radiant("grimoire", "rollback", item, "--to", "1")
+    after = radiant("grimoire", "show", item).stdout
+
+    assert f"`radiant grimoire rollback {item[:8]} --to 1`" in " ".join(told.split())
+    assert done.exit_code == 0
+    assert "past the curators" not in after
+    assert ACTION in after
+
+
+def test_the_help_lists_every_command_once_by_what_it_is_for(radiant: Radiant) -> None:
+    listed = [name for names in SECTIONS.values() for name in names]
+
+    shown = radiant("grimoire", "--help").stdout
+
+    assert sorted(listed) == sorted(grimoire.commands)
+    assert [shown.index(f"{title}:") for title in SECTIONS] == sorted(
+        shown.index(f"{title}:") for title in SECTIONS
+    )
+
+
+def test_a_queue_longer_than_asked_for_does_not_claim_to_be_all(
+    radiant: Radiant, database: Database
+) -> None:
+    for _ in range(3):
+        plant(database, radiant, state="quarantined", approved_sha256=None)
+
+    cut = radiant("grimoire", "queue", "--limit", "2").stdout
+    whole = radiant("grimoire", "queue").stdout
+
+    assert "Candidates (2, and perhaps more: see --limit)" in cut
+    assert "Candidates (3)   promote ID" in whole

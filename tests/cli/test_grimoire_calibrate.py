@@ -33,7 +33,7 @@ def test_labelled_files_choose_a_floor_that_is_written_only_with_apply(
     written = radiant.json(*files, "--apply")
     after = radiant.rows(threshold)[0]
 
-    assert "0.50 -> 0.85, from 3 observations: precision 1.00" in shown.stdout
+    assert "0.50 -> 0.85, from 3 questions: precision 1.00" in shown.stdout
     assert "--apply" in shown.stdout
     assert float(before[0]) == 0.5
     assert float(after[0]) == 0.85
@@ -47,7 +47,7 @@ def test_without_files_and_outcomes_nothing_changes_and_one_file_alone_is_refuse
     half = radiant("grimoire", "calibrate", "--pool", "x.jsonl")
 
     assert nothing.exit_code == 0
-    assert "stays at 0.50; 0 observations cannot tell" in nothing.stdout
+    assert "stays at 0.50: 0 judged uses so far, 200 are needed." in nothing.stdout
     assert half.exit_code == 2
     assert "questions: is missing" in half.stderr
 
@@ -63,3 +63,16 @@ def test_a_missing_file_is_named(radiant: Radiant, tmp_path: Path, name: str) ->
 
     assert result.exit_code == 2
     assert "none.jsonl: cannot be read" in result.stderr
+
+
+def test_where_no_floor_is_right_often_enough_that_is_said(
+    radiant: Radiant, tmp_path: Path
+) -> None:
+    pool = labelled(tmp_path, "pool", ["a", "b"], [[1, 0, 0], [0, 1, 0]])
+    questions = labelled(tmp_path, "questions", ["b", "a"], [[1, 0, 0], [0, 1, 0]])
+
+    wrong = radiant(
+        "grimoire", "calibrate", "--pool", pool, "--questions", questions
+    ).stdout  # fmt: skip
+
+    assert "stays at 0.50: of 2 questions, no floor is right in 75% of the cases." in wrong

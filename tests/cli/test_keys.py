@@ -3,12 +3,13 @@
 import json
 import os
 import stat
+import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from radiant_dagster.adapters import principals
+from radiant_dagster.adapters import principals, tenants
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.cli.keys import ensure_reviewer, expiry
@@ -182,3 +183,23 @@ def test_the_doctor_tells_of_missing_and_ending_keys(radiant: Radiant) -> None:
     assert well == ("ok", "1 work, none ends within a week")
     assert ending[0] == "warning"
     assert ending[1].startswith("1 of 2 end within a week")
+
+
+def test_the_machines_key_follows_the_tenant_that_the_stack_is_started_for(
+    radiant: Radiant,
+    api_database: Database,
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RADIANT_HOME", str(tmp_path))
+    demo = uuid.uuid4()
+    tenants.create_tenant(database, demo, "demo", "Demo")
+    holders = []
+
+    for slug in ("acme", "demo"):
+        monkeypatch.setenv("RADIANT_TENANT", slug)
+        path = ensure_reviewer(Settings.load(os.environ))
+        holders.append(principals.by_key(api_database, path.read_text().strip()))
+
+    assert [holder and holder.principal.tenant_id for holder in holders] == [radiant.tenant, demo]

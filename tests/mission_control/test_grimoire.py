@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
+from radiant_dagster.adapters.grimoire import credit
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.client import RadiantClient
 from radiant_dagster.domain import curation
@@ -19,6 +20,7 @@ from radiant_dagster.errors import (
     InvalidInput,
 )
 from radiant_dagster.mission_control.api_grimoire import BODIES
+from radiant_dagster.mission_control.pages_grimoire import QUEUE_ROWS
 from radiant_dagster.wire import grimoire as wire
 from tests.adapters.rows import insert, insert_heuristic, insert_session
 from tests.mission_control.conftest import People, Site, bearer
@@ -266,7 +268,7 @@ def test_a_refused_edit_comes_back_with_its_reason_and_what_was_typed(shelf: She
     late = shelf.site.form(path, stale, shelf.browser)
 
     assert status == 422
-    assert "has a link" in page.words
+    assert "What to do or to avoid: has a link" in page.words
     assert page.form(path)["action_template"] == texts["action_template"]
     assert late.status == 409
     assert "at version 1 by now" in late.data.decode()
@@ -350,3 +352,72 @@ def test_the_pages_keep_the_rules_of_the_others(shelf: Shelf) -> None:
         )
         for _, found in page.tags:
             assert (found.get("aria-labelledby") or ids[0]) in ids, path
+
+
+def test_a_heuristic_and_a_session_show_who_was_offered_what_and_what_it_was_worth(
+    shelf: Shelf,
+) -> None:
+    item, idle = shelf.plant(trigger_pattern=TRIGGER), shelf.plant()
+    session_id = shelf.session(status="completed", dagster_run_id="r1", conclude_run_id="r1")
+    with shelf.database.tenant_transaction(shelf.tenant) as cursor:
+        for agent in ("analyst", "skeptic"):
+            for rank, (row, cited) in enumerate(((item, agent == "skeptic"), (idle, False)), 1):
+                insert(
+                    cursor, "heuristic_usage", tenant_id=shelf.tenant, session_id=session_id,
+                    agent_id=agent, heuristic_id=row, rank=rank, similarity=0.8, cited=cited,
+                )  # fmt: skip
+        credit.credit_session(cursor, shelf.tenant, session_id, 1.0)
+
+    page = shelf.get(f"/grimoire/{item}")
+    unused = shelf.get(f"/grimoire/{idle}")
+    viewer = shelf.site.log_in(shelf.people.key_for("vic", "viewer"))
+    session = read(shelf.site("GET", f"/sessions/{session_id}", viewer).data.decode())
+
+    words = " ".join(page.words.split())
+    assert "1 of 2 agents 1.00 of 1 0.50 of a use" in words
+    assert "Offered in 1 session, cited in 1, judged in 1 with 1.00 of 1 on average." in words
+    assert str(item) in words
+    assert "0 of 2 agents" in " ".join(unused.words.split())
+    told = " ".join(session.words.split())
+    assert TRIGGER in told
+    assert "1 of 2 agents 0.50 of a use, worth 1.00 of 1" in told
+    assert told.count("Dagster run") == 1
+    assert str(session_id) in told
+
+
+def test_a_text_changed_past_the_curators_is_said_to_be_so_and_can_be_brought_back(
+    shelf: Shelf,
+) -> None:
+    item = shelf.plant(trigger_pattern=TRIGGER, action_template=ACTION)
+    with shelf.database.tenant_transaction(shelf.tenant) as cursor:
+        cursor.execute(
+            "update radiant.knowledge_heuristics set action_template = 'Do all the evil there is.'"
+        )
+
+    told = shelf.get(f"/grimoire/{item}").words
+    status, _, _ = shelf.send(item, "rollback")
+    after = shelf.get(f"/grimoire/{item}").words
+
+    assert "Somebody changed this text past the curators." in told
+    assert status == 303
+    assert "past the curators" not in after
+
+
+def test_a_queue_longer_than_the_page_does_not_claim_to_be_all(shelf: Shelf) -> None:
+    for _ in range(QUEUE_ROWS + 1):
+        shelf.plant(state="quarantined", approved_sha256=None)
+
+    words = " ".join(shelf.get("/grimoire").words.split())
+
+    assert f"Grimoire {QUEUE_ROWS}+" in words
+    assert f"Candidates {QUEUE_ROWS}+" in words
+
+
+def test_a_purge_of_what_is_no_id_says_so_where_it_was_typed(shelf: Shelf) -> None:
+    reply = shelf.site("GET", "/grimoire/purge?kind=session&value=7f3a91", shelf.browser)
+
+    page = read(reply.data.decode())
+
+    assert reply.status == 422
+    assert "Id: is not an id. Copy it from the page of what you mean." in page.words
+    assert ("input", "7f3a91") in [(tag, found.get("value")) for tag, found in page.tags]

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -187,12 +188,12 @@ def test_maintenance_reports_numbers_and_passes_its_checks(
     assert (metadata["active"], metadata["quarantined"], metadata["expired"]) == (2, 1, 1)
     assert metadata["merged"] == 1
     assert metadata["expired_now"] == 1
-    assert metadata["mean_confidence"] == pytest.approx((0.5 + 2 / 3) / 2)
+    assert metadata["mean_confidence"] == 0.5833
     assert metadata["never_used_share"] == 0.5
-    assert metadata["hit_rate"] == pytest.approx(2 / 3)
+    assert metadata["hit_rate"] == 0.6667
     assert metadata["cited_share"] == 0.5
-    assert metadata["brier_score"] == pytest.approx(1 / 9)
-    assert "general | 2 | 1 | 1 | 0 | 1 | 1 | 0.58" in metadata["by_domain"]
+    assert metadata["brier_score"] == 0.1111
+    assert "general | 0.58 | 2 | 1 | 1 | 1 | 0 | 1 | 0" in metadata["by_domain"]
     assert metadata["refused_by_reason"] == "Nothing was refused in 12 weeks."
     for name in ("confidence_of_active", "growth_by_week", "use_by_week", "hit_rate_by_week"):
         assert metadata[name].startswith(f"![{name}](data:image/svg+xml;base64,")
@@ -207,14 +208,18 @@ def test_an_empty_grimoire_is_reported_as_well(world: World, instance: dg.Dagste
     assert "No heuristic yet" in metadata["by_domain"]
 
 
-def failed_checks(instance: dg.DagsterInstance, *names: str) -> set[str]:
+def evaluations(instance: dg.DagsterInstance, *names: str) -> Sequence[dg.AssetCheckEvaluation]:
     """Run checks alone, without the maintenance that might mend what was planted."""
     selected = dg.AssetSelection.checks(*(dg.AssetCheckKey(GRIMOIRE, name) for name in names))
     job = dg.define_asset_job("checks_only", selection=selected)
     assets = [*(DEFS.assets or []), *(DEFS.asset_checks or [])]
     bound = dg.Definitions(assets=assets, jobs=[job], resources=DEFS.resources)
     result = bound.resolve_job_def("checks_only").execute_in_process(instance=instance)
-    return {item.check_name for item in result.get_asset_check_evaluations() if not item.passed}
+    return result.get_asset_check_evaluations()
+
+
+def failed_checks(instance: dg.DagsterInstance, *names: str) -> set[str]:
+    return {item.check_name for item in evaluations(instance, *names) if not item.passed}
 
 
 PLANTED: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -273,6 +278,19 @@ def test_each_check_finds_its_planted_fault(
     failed = failed_checks(instance, *CHECKS)
 
     assert failed == {check}
+
+
+def test_a_failed_check_says_what_to_type_whoever_the_heuristic_belongs_to(
+    world: World, owner: Any, owner_url: str, instance: dg.DagsterInstance
+) -> None:
+    item = insert_heuristic(owner, world.tenant)
+    run_sql(owner_url, *PLANTED["text"][1])
+
+    (found,) = evaluations(instance, "content_as_approved")
+
+    command = f"radiant grimoire show {item} --tenant {world.tenant}"
+    assert found.metadata["read_first"].value == command
+    assert found.metadata["read_all"].value == [command]
 
 
 def test_a_heuristic_built_to_fit_everything_is_named(

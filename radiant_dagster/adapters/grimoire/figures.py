@@ -19,6 +19,7 @@ BY_DOMAIN = """
            count(*) filter (where state = 'expired') as expired,
            count(*) filter (where state = 'retired') as retired,
            count(*) filter (where state = 'merged') as merged,
+           count(*) filter (where state = 'revoked') as revoked,
            count(*) filter (where state = 'active' and last_used_at is null) as never_used,
            avg(confidence) filter (where state = 'active') as mean_confidence
     from radiant.knowledge_heuristics group by domain order by domain

@@ -62,8 +62,8 @@ def by_meaning(
     """
     _require_text(text)
     with database.tenant_transaction(tenant_id) as cursor:
+        tenants.require_domain(cursor, tenant_id, domain)
         policies = tenants.domain_policies(cursor, tenant_id)
-    require_domain(domain, policies)
     vector = model.embed_one(text)
     found: list[tuple[str, Candidate]] = []
     with database.tenant_transaction(tenant_id) as cursor:
@@ -108,18 +108,4 @@ def _require_text(text: str) -> None:
             "text",
             f"has {len(text):,} characters, at most {MAX_PROMPT_CHARACTERS:,} are read",
             "Shorten it.",
-        )
-
-
-def require_domain(domain: str | None, known: Mapping[str, DomainPolicy]) -> None:
-    """Refuse a domain that a tenant has not; None stands for all.
-
-    Raises:
-        InvalidInput: Names those that there are.
-    """
-    if domain is not None and domain not in known:
-        raise InvalidInput(
-            "domain",
-            f"this tenant has no domain {domain!r}",
-            f"Use one of: {', '.join(sorted(known))}.",
         )

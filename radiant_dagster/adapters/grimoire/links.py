@@ -45,7 +45,7 @@ def merge(
         raise InvalidInput(
             "into",
             f"{into} has another {differ[0]}" if differ else f"{into} contradicts it",
-            "Resolve the conflict, or choose one that says the same.",
+            "Choose one that says the same." if differ else "Resolve the conflict first.",
         )
     merging.merge_into(cursor, tenant_id, heuristic_id, into, actor=actor)
 

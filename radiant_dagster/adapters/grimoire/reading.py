@@ -67,7 +67,29 @@ FAMILY = """
       and (merged_into = %(id)s and state = 'merged' or %(id)s = any(parents))
     order by created_at limit %(limit)s
 """
+USES = """
+    select session_id, max(at) as at, count(*)::int as agents,
+           (count(*) filter (where cited))::int as cited, max(reward)::float8 as reward,
+           coalesce(sum(weight) filter (where cited), 0)::float8 as weight
+    from radiant.heuristic_usage where tenant_id = %(tenant)s and heuristic_id = %(id)s
+    group by session_id order by max(at) desc, session_id limit %(limit)s
+"""
+# All agents of a session were offered the same, and share one reward.
+USES_OF_SESSION = """
+    select h.id as heuristic_id, h.state, h.confidence, h.polarity, h.trigger_pattern,
+           h.action_template, u.similarity, u.agents, u.cited, u.reward, u.weight
+    from (select heuristic_id, min(rank) as rank, max(similarity) as similarity,
+                 count(*)::int as agents, (count(*) filter (where cited))::int as cited,
+                 max(reward)::float8 as reward,
+                 coalesce(sum(weight) filter (where cited), 0)::float8 as weight
+          from radiant.heuristic_usage where tenant_id = %(tenant)s and session_id = %(session)s
+          group by heuristic_id) u
+    join radiant.knowledge_heuristics h on h.tenant_id = %(tenant)s and h.id = u.heuristic_id
+    order by u.rank, h.id
+"""
 MOST_RELATED = 100
+MOST_USES = 20
+TEXTS = ("trigger_pattern", "action_template")
 INTERVAL = (0.05, 0.95)
 
 
@@ -117,9 +139,13 @@ def get_everything(cursor: Cursor, tenant_id: UUID, heuristic_id: UUID) -> dict[
 
     Returns:
         The columns of `get_heuristic`, and: ``interval``, that 90 % of the posterior lie in;
-        ``probability``, P(p > 0.5); ``versions`` and ``evidence``, the newest first; ``links``,
-        open ones first, each with the other's text; ``usage``; ``merged`` and ``derived``, what was
-        folded into it and what was learned from it; ``history``, the audit, the oldest first.
+        ``probability``, P(p > 0.5); ``altered``, whether the text is not that of the newest
+        version, so that somebody wrote to the table past this program; ``versions`` and
+        ``evidence``, the newest first; ``links``, open ones first, each with the other's text;
+        ``usage``; ``uses``, the newest sessions that
+        were offered it, with how many of their agents cited it, what the outcome was worth and how
+        much of a use was credited; ``merged`` and ``derived``, what was folded into it and what was
+        learned from it; ``history``, the audit, the oldest first.
 
     Raises:
         HeuristicNotFound: Unknown, or another tenant's.
@@ -129,12 +155,16 @@ def get_everything(cursor: Cursor, tenant_id: UUID, heuristic_id: UUID) -> dict[
     found |= estimate(found["alpha"], found["beta"])
     cursor.execute(VERSIONS, (tenant_id, heuristic_id))
     found["versions"] = [dict(row) for row in cursor.fetchall()]
+    newest = found["versions"][0] if found["versions"] else found
+    found["altered"] = any(newest[name] != found[name] for name in TEXTS)
     cursor.execute(LINKS, values)
     found["links"] = [dict(row) for row in cursor.fetchall()]
     cursor.execute(EVIDENCE, values)
     found["evidence"] = [dict(row) for row in cursor.fetchall()]
     cursor.execute(USAGE, (tenant_id, heuristic_id))
     found["usage"] = dict(cursor.fetchone() or {})
+    cursor.execute(USES, {**values, "limit": MOST_USES})
+    found["uses"] = [dict(row) for row in cursor.fetchall()]
     cursor.execute(FAMILY, values)
     related = [dict(row) for row in cursor.fetchall()]
     found["merged"] = [row for row in related if row["merged_into"] == heuristic_id]
@@ -147,3 +177,16 @@ def estimate(alpha: float, beta: float) -> dict[str, Any]:
     """Return what a posterior says: its 90 % interval and P(p > 0.5)."""
     low, high = (upper_bound(alpha, beta, share) for share in INTERVAL)
     return {"interval": (low, high), "probability": probability_above_half(alpha, beta)}
+
+
+def uses_of_session(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> list[dict[str, Any]]:
+    """Return what became of the heuristics that a session was offered.
+
+    Returns:
+        Of each that is still there, in the order in which agents saw them: ``heuristic_id``;
+        ``state``, ``confidence`` and its texts as they are now; ``similarity``; how many ``agents``
+        got it and how many ``cited`` it; ``reward``, what the session's outcome was worth, 0 to 1,
+        None before there is one; ``weight``, how much of a use was credited, 0 to 1.
+    """
+    cursor.execute(USES_OF_SESSION, {"tenant": tenant_id, "session": session_id})
+    return [dict(row) for row in cursor.fetchall()]

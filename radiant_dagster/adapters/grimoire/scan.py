@@ -1,11 +1,13 @@
 """Looks through stored heuristics tenant by tenant: no role reads the texts of all at once."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from radiant_dagster.adapters.grimoire.hubs import hubs
 from radiant_dagster.adapters.grimoire.reading import list_heuristics
+from radiant_dagster.adapters.grimoire.rebuild import differences
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.adapters.tenants import list_tenants
 from radiant_dagster.domain.phi import Detector, has_identifiers
@@ -25,10 +27,18 @@ STORES = """
 """
 
 
-def heuristics_with_identifiers(database: Database, detector: Detector) -> list[UUID]:
-    """Return the ids of live heuristics in which the detector finds an identifier."""
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A heuristic that somebody has to look at; its id alone does not tell whose it is."""
+
+    tenant_id: UUID
+    heuristic_id: UUID
+
+
+def heuristics_with_identifiers(database: Database, detector: Detector) -> list[Suspect]:
+    """Return the live heuristics in which the detector finds an identifier."""
     return [
-        row["id"]
+        Suspect(tenant_id, row["id"])
         for tenant_id in _tenants(database)
         for row in _newest(database, tenant_id)
         if row["state"] in ("quarantined", "active")
@@ -36,24 +46,34 @@ def heuristics_with_identifiers(database: Database, detector: Detector) -> list[
     ]
 
 
-def heuristics_not_as_approved(database: Database) -> list[UUID]:
-    """Return the ids of active heuristics whose text is not the one that was let through."""
-    found: list[UUID] = []
+def heuristics_not_as_approved(database: Database) -> list[Suspect]:
+    """Return the active heuristics whose text is not the one that was let through."""
+    found: list[Suspect] = []
     for tenant_id in _tenants(database):
         with database.tenant_transaction(tenant_id) as cursor:
             cursor.execute(CHANGED, (tenant_id,))
-            found += [row["id"] for row in cursor.fetchall()]
+            found += [Suspect(tenant_id, row["id"]) for row in cursor.fetchall()]
     return found
 
 
-def heuristics_near_everything(database: Database) -> list[UUID]:
-    """Return the ids of active heuristics that fit every question suspiciously well."""
-    found: list[UUID] = []
+def heuristics_near_everything(database: Database) -> list[Suspect]:
+    """Return the active heuristics that fit every question suspiciously well."""
+    found: list[Suspect] = []
     for tenant_id in _tenants(database):
         with database.tenant_transaction(tenant_id) as cursor:
             cursor.execute(STORES, (tenant_id,))
             for store in cursor.fetchall():
-                found += hubs(cursor, tenant_id, store["domain"], store["embedding_model"])
+                near = hubs(cursor, tenant_id, store["domain"], store["embedding_model"])
+                found += [Suspect(tenant_id, item) for item in near]
+    return found
+
+
+def posteriors_that_differ(database: Database) -> list[Suspect]:
+    """Return the heuristics whose posterior is not what their records add up to."""
+    found: list[Suspect] = []
+    for tenant_id in _tenants(database):
+        with database.tenant_transaction(tenant_id) as cursor:
+            found += [Suspect(tenant_id, item.id) for item in differences(cursor, tenant_id)]
     return found
 
 

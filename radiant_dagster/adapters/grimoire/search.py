@@ -122,7 +122,9 @@ def floor_of(cursor: Cursor, model_id: str) -> float:
     row = cursor.fetchone()
     if row is None:
         raise ConfigurationError(
-            "RADIANT_EMBEDDING_MODEL", f"{model_id} has no threshold", "Run `radiant doctor`."
+            "RADIANT_EMBEDDING_MODEL",
+            f"{model_id} has no threshold yet",
+            "It gets one with the first heuristic that a session teaches.",
         )
     return float(row["threshold"])
 

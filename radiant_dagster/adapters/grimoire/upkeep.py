@@ -9,8 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
-from radiant_dagster.adapters import audit, tenants
-from radiant_dagster.adapters.grimoire import rebuild
+from radiant_dagster.adapters import audit
 from radiant_dagster.adapters.postgres import Cursor, Database
 from radiant_dagster.domain.posterior import MIN_CONFIDENCE, is_untrusted
 
@@ -144,16 +143,6 @@ def _record(cursor: Cursor, name: str, rows: Rows) -> None:
             action=f"heuristic.{name}",
             heuristic_id=row["id"],
         )
-
-
-def posteriors_that_differ(database: Database) -> list[UUID]:
-    """Return the heuristics whose posterior is not what their records add up to."""
-    found: list[UUID] = []
-    for tenant in tenants.list_tenants(database):
-        tenant_id = UUID(str(tenant["id"]))
-        with database.tenant_transaction(tenant_id) as cursor:
-            found += [item.id for item in rebuild.differences(cursor, tenant_id)]
-    return found
 
 
 def tables_without_forced_rls(database: Database) -> list[str]:
