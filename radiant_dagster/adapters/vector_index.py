@@ -135,7 +135,11 @@ def arrange(
             owner.execute(sql.SQL(DROP).format(name=sql.Identifier(domain.index)))  # a torso
             owner.execute(_create(domain))
             created.append(domain)
-        dropped = tuple(sorted(set(_present(owner)) - {domain.index for domain in kept}))
+        names = {domain.index for domain in kept}
+        dropped = tuple(
+            name for name, usable in sorted(_present(owner).items())
+            if name not in names or not usable  # a torso costs every write and serves nobody
+        )  # fmt: skip
         for name in dropped:
             owner.execute(sql.SQL(DROP).format(name=sql.Identifier(name)))
     return Arranged(tuple(created), dropped)
