@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from radiant_dagster.adapters import tenants
-from radiant_dagster.adapters.grimoire import curation, reading, store
+from radiant_dagster.adapters.grimoire import curation, neighbours, reading, store
 from radiant_dagster.adapters.grimoire.search import floor_of
 from radiant_dagster.adapters.grimoire.texts import Checks
 from radiant_dagster.adapters.paging import Place
@@ -160,6 +160,7 @@ def import_lines(
     stored: list[UUID] = []
     duplicates = len(checked.duplicates)
     with database.tenant_transaction(tenant_id) as cursor:
+        neighbours.lock_domains(cursor, tenant_id, [line.domain for line in lines])
         floor_of(cursor, checks.embeddings.model_id)  # refuses a model nothing is found with
         for line, vector in zip(lines, vectors, strict=True):
             new = _new(line, vector, checks.embeddings.model_id, actor, now, new_id())

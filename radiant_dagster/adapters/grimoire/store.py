@@ -17,7 +17,7 @@ from radiant_dagster.adapters.grimoire.neighbours import Place
 from radiant_dagster.adapters.grimoire.search import halfvec
 from radiant_dagster.adapters.grimoire.versions import add_version
 from radiant_dagster.adapters.postgres import Cursor
-from radiant_dagster.domain.dedup import place
+from radiant_dagster.domain.dedup import Bands, Placement, place
 from radiant_dagster.domain.extraction import ExtractedHeuristic
 from radiant_dagster.domain.heuristics import content_sha256, exact_sha256
 from radiant_dagster.domain.learning import LearningCaps
@@ -148,13 +148,7 @@ def keep_learned(
         return Kept("rederived", same["id"])
     if caps is not None and _day_is_full(cursor, tenant_id, new, caps):
         return Kept("daily_cap")
-    placement = place(
-        extracted.polarity,
-        extracted.trigger_pattern,
-        extracted.action_template,
-        neighbours.nearest(cursor, tenant_id, here),
-        bands,
-    )
+    placement = _place(cursor, tenant_id, new, here, bands)
     _insert(cursor, tenant_id, new, sha256)
     lives = new.id if placement.merge_into is None else placement.merge_into
     for link in placement.links:
@@ -163,6 +157,18 @@ def keep_learned(
         return Kept("stored", new.id)
     merging.merge_into(cursor, tenant_id, new.id, lives, actor=f"system:{new.created_by}")
     return Kept("merged", new.id)
+
+
+def _place(
+    cursor: Cursor, tenant_id: UUID, new: NewHeuristic, here: Place, bands: Bands
+) -> Placement:
+    said = new.extracted
+    while True:
+        near = neighbours.nearest(cursor, tenant_id, here)
+        found = place(said.polarity, said.trigger_pattern, said.action_template, near, bands)
+        # Curators and maintenance take a row out of use without the domain's lock.
+        if found.merge_into is None or neighbours.lock_live(cursor, tenant_id, found.merge_into):
+            return found
 
 
 def _day_is_full(cursor: Cursor, tenant_id: UUID, new: NewHeuristic, caps: LearningCaps) -> bool:
