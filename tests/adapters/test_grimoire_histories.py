@@ -1,0 +1,171 @@
+"""Whatever sessions, curators, feedback and maintenance do in whatever order, it always adds up."""
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import HealthCheck, assume, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from radiant_dagster.adapters import tenants
+from radiant_dagster.adapters.grimoire import credit, rebuild
+from radiant_dagster.adapters.postgres import Database
+from radiant_dagster.domain.curation import (
+    KeepApart,
+    Merge,
+    Pin,
+    Promote,
+    Resolve,
+    Retire,
+    Revoke,
+    Unmerge,
+)
+from radiant_dagster.errors import InvalidInput
+from tests.adapters.grimoire_desk import LESSONS, Grimoire
+
+numbers = st.integers(0, len(LESSONS) - 1)
+places = st.integers(0, 30)  # of a heuristic, in the order of their making
+people = st.sampled_from(["ann", " Ann", "bob", "cid"])
+rewards = st.sampled_from([0.0, 0.2, 0.8, 1.0])
+simple_acts = st.sampled_from([Promote(), Promote(), Retire(), Revoke(), Pin(), Pin(pinned=False)])
+MOST_BY_ONE = """
+    select coalesce(max(total), 0) as most from (
+        select sum(u.weight) as total from radiant.heuristic_usage u
+        join radiant.session s on s.tenant_id = u.tenant_id and s.id = u.session_id
+        where u.tenant_id = %s group by u.heuristic_id, lower(trim(s.user_id))) by_user
+"""
+
+
+class History(RuleBasedStateMachine):
+    """What everybody does with one tenant's Grimoire, and what is always true of it."""
+
+    open_sessions: Bundle[uuid.UUID] = Bundle("open_sessions")
+
+    def __init__(self, grimoire: Grimoire) -> None:
+        super().__init__()
+        self.grimoire = grimoire
+
+    def at(self, place: int, *states: str) -> uuid.UUID:
+        rows = sorted(self.grimoire.rows().values(), key=lambda row: row["created_at"])
+        found = [row["id"] for row in rows if not states or row["state"] in states]
+        assume(found)
+        return found[place % len(found)]
+
+    def refused_or_done(self, act: Callable[[], object]) -> None:
+        before = (self.grimoire.rows(), self.grimoire.links())
+        try:
+            act()
+        except InvalidInput:
+            assert (self.grimoire.rows(), self.grimoire.links()) == before
+
+    @rule(
+        target=open_sessions, number=numbers, user=people, reward=st.one_of(st.none(), rewards)
+    )  # fmt: skip
+    def learn(self, number: int, user: str, reward: float | None) -> Any:
+        session_id, _ = self.grimoire.learn(number, user=user, reward=reward)
+        return session_id if reward is None else multiple()
+
+    @rule(
+        target=open_sessions, cited=st.dictionaries(places, st.booleans(), min_size=1), user=people
+    )
+    def consult(self, cited: dict[int, bool], user: str) -> uuid.UUID:
+        offered = {self.at(place): flag for place, flag in cited.items()}
+        return self.grimoire.consult(offered, user=user)
+
+    @rule(session_id=open_sessions, reward=rewards)
+    def credit(self, session_id: uuid.UUID, reward: float) -> None:
+        self.grimoire.credit(session_id, reward)
+        assert self.grimoire.credit(session_id, 1 - reward) == 0
+
+    @rule(session_id=consumes(open_sessions), verdict=st.sampled_from(["good", "bad"]))
+    def judge(self, session_id: uuid.UUID, verdict: Any) -> None:
+        self.grimoire.judge(session_id, verdict, "lee")
+
+    @rule(place=places, act=simple_acts)
+    def curate(self, place: int, act: Any) -> None:
+        item = self.at(place)
+        self.refused_or_done(lambda: self.grimoire.act(item, act))
+
+    @rule(place=places, number=numbers)
+    def edit(self, place: int, number: int) -> None:
+        item = self.at(place)
+        self.refused_or_done(lambda: self.grimoire.edit(item, number))
+
+    @rule(place=places, other=places)
+    def merge(self, place: int, other: int) -> None:
+        one, into = (self.at(each, "quarantined", "active") for each in (place, other))
+        self.refused_or_done(lambda: self.grimoire.act(one, Merge(into)))
+
+    @rule(place=places)
+    def unmerge(self, place: int) -> None:
+        item = self.at(place, "merged")
+        self.refused_or_done(lambda: self.grimoire.act(item, Unmerge()))
+
+    @rule(place=places, keep=st.sampled_from(["this", "other", "both"]))
+    def settle(self, place: int, keep: Any) -> None:
+        waiting = [link for link in self.grimoire.links().values() if link["state"] == "open"]
+        assume(waiting)
+        link = min(waiting, key=lambda each: (each["created_at"], place))
+        act = KeepApart(link["b"]) if link["kind"] == "near_copy" else Resolve(link["b"], keep)
+        self.refused_or_done(lambda: self.grimoire.act(link["a"], act))
+
+    @rule(place=places)
+    def purge_what_came_of_a_heuristic(self, place: int) -> None:
+        self.grimoire.purge("heuristic", self.at(place))
+
+    @rule(user=people)
+    def purge_what_came_of_a_user(self, user: str) -> None:
+        self.grimoire.purge("user", user)
+
+        rows = self.grimoire.rows().values()
+        of_user = [
+            row for row in rows if row["source_user"].strip().lower() == user.strip().lower()
+        ]
+        assert {row["state"] for row in of_user} <= {"retired", "revoked", "expired"}
+
+    @rule(place=places, column=st.sampled_from(["expires_at", "updated_at"]))
+    def let_time_pass(self, place: int, column: str) -> None:
+        self.grimoire.age(self.at(place), column)
+        self.grimoire.maintain()
+
+        assert set(self.grimoire.maintain().values()) == {0}
+
+    @rule()
+    def find_nothing_to_rebuild(self) -> None:
+        with self.grimoire.database.tenant_transaction(self.grimoire.tenant) as cursor:
+            assert rebuild.rebuild(cursor, self.grimoire.tenant, actor="lee") == []
+
+    @invariant()
+    def nothing_impossible(self) -> None:
+        assert self.grimoire.faults() == []
+
+    @invariant()
+    def nobody_moves_a_heuristic_further_than_two_sessions_a_day(self) -> None:
+        self.grimoire.owner.execute(MOST_BY_ONE, (self.grimoire.tenant,))
+        assert self.grimoire.owner.fetchone()["most"] <= credit.MOST_BY_ONE_USER + 1e-6
+
+
+def test_no_history_leaves_what_cannot_be(database: Database, owner: Any) -> None:
+    def history() -> History:
+        tenant_id = uuid.uuid4()
+        tenants.create_tenant(database, tenant_id, tenant_id.hex[:12], "A history's own")
+        return History(Grimoire(database, tenant_id, owner))
+
+    run_state_machine_as_test(  # pyright: ignore[reportUnknownMemberType]
+        history,
+        settings=settings(
+            max_examples=20,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
