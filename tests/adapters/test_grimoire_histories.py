@@ -10,6 +10,7 @@ from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
     consumes,
+    initialize,
     invariant,
     multiple,
     rule,
@@ -33,7 +34,7 @@ from radiant_dagster.errors import InvalidInput
 from tests.adapters.grimoire_desk import LESSONS, Grimoire
 
 numbers = st.integers(0, len(LESSONS) - 1)
-places = st.integers(0, 30)  # of a heuristic, in the order of their making
+places = st.integers(0, 9)  # of a heuristic, in the order of their making
 people = st.sampled_from(["ann", " Ann", "bob", "cid"])
 rewards = st.sampled_from([0.0, 0.2, 0.8, 1.0])
 simple_acts = st.sampled_from([Promote(), Promote(), Retire(), Revoke(), Pin(), Pin(pinned=False)])
@@ -53,6 +54,11 @@ class History(RuleBasedStateMachine):
     def __init__(self, grimoire: Grimoire) -> None:
         super().__init__()
         self.grimoire = grimoire
+
+    @initialize()
+    def begin(self) -> None:
+        for number, user in ((0, "ann"), (1, "bob"), (3, "cid"), (5, "ann")):
+            self.grimoire.learn(number, user=user)
 
     def at(self, place: int, *states: str) -> uuid.UUID:
         rows = sorted(self.grimoire.rows().values(), key=lambda row: row["created_at"])
@@ -81,8 +87,10 @@ class History(RuleBasedStateMachine):
         offered = {self.at(place): flag for place, flag in cited.items()}
         return self.grimoire.consult(offered, user=user)
 
-    @rule(session_id=open_sessions, reward=rewards)
-    def credit(self, session_id: uuid.UUID, reward: float) -> None:
+    @rule(cited=st.lists(places, min_size=1, max_size=3), user=people, reward=rewards)
+    def use(self, cited: list[int], user: str, reward: float) -> None:
+        offered = {self.at(place): True for place in cited}
+        session_id = self.grimoire.consult(offered, user=user)
         self.grimoire.credit(session_id, reward)
         assert self.grimoire.credit(session_id, 1 - reward) == 0
 
@@ -110,12 +118,17 @@ class History(RuleBasedStateMachine):
         item = self.at(place, "merged")
         self.refused_or_done(lambda: self.grimoire.act(item, Unmerge()))
 
-    @rule(place=places, keep=st.sampled_from(["this", "other", "both"]))
-    def settle(self, place: int, keep: Any) -> None:
-        waiting = [link for link in self.grimoire.links().values() if link["state"] == "open"]
+    @rule(place=places, word=st.sampled_from(["merge", "apart", "this", "other", "both"]))
+    def settle(self, place: int, word: Any) -> None:
+        links = self.grimoire.links().values()
+        waiting = sorted(
+            (link for link in links if link["state"] == "open"), key=lambda each: each["created_at"]
+        )
         assume(waiting)
-        link = min(waiting, key=lambda each: (each["created_at"], place))
-        act = KeepApart(link["b"]) if link["kind"] == "near_copy" else Resolve(link["b"], keep)
+        link = waiting[place % len(waiting)]
+        act = {"merge": Merge(link["b"]), "apart": KeepApart(link["b"])}.get(
+            word, Resolve(link["b"], word)
+        )
         self.refused_or_done(lambda: self.grimoire.act(link["a"], act))
 
     @rule(place=places)
@@ -163,7 +176,7 @@ def test_no_history_leaves_what_cannot_be(database: Database, owner: Any) -> Non
     run_state_machine_as_test(  # pyright: ignore[reportUnknownMemberType]
         history,
         settings=settings(
-            max_examples=20,
+            max_examples=15,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
