@@ -215,6 +215,15 @@ def test_two_users_reviewed_sessions_make_a_candidate_active(desk: Desk) -> None
     assert (line["detail"]["users"], line["detail"]["sessions"]) == (2, 3)
 
 
+def test_one_person_vouches_once_however_the_name_is_typed(desk: Desk) -> None:
+    spellings = ("Zo\u00eb Lee", "zoe\u0308 lee", "ZO\u00cb  LEE ", "\uff3ao\u00eb\u00a0Lee")
+
+    alone = [desk.learn("approved", user=name).promoted for name in spellings]
+    proven = desk.learn("approved", user="bob").promoted
+
+    assert (alone, proven) == ([False] * 4, True)
+
+
 @pytest.mark.parametrize("domain", ["medical", "financial", "legal"])
 def test_where_a_wrong_lesson_hurts_no_evidence_is_enough(desk: Desk, domain: str) -> None:
     for user in ("ann", "bob", "cid", "dee"):

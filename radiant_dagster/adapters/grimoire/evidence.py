@@ -10,6 +10,7 @@ from uuid import UUID
 
 from radiant_dagster.adapters.grimoire import curation
 from radiant_dagster.adapters.postgres import Cursor
+from radiant_dagster.domain.approvals import count_people
 from radiant_dagster.domain.learning import VOUCHES_AT, may_promote
 
 EVIDENCE_ACTOR = "system:evidence"
@@ -56,7 +57,7 @@ VOUCHERS = """
         union
         select h.id from radiant.knowledge_heuristics h join below on h.merged_into = below.id
         where h.tenant_id = %(tenant)s)
-    select count(*) as sessions, count(distinct lower(trim(d.source_user))) as users
+    select count(*) as sessions, coalesce(array_agg(distinct d.source_user), '{}') as names
     from radiant.librarian_decision d join below on d.heuristic_id = below.id
     where d.tenant_id = %(tenant)s and d.reviewed and d.reward > %(vouches_at)s
 """
@@ -161,12 +162,13 @@ def promote_if_proven(cursor: Cursor, tenant_id: UUID, heuristic_id: UUID) -> bo
     key: dict[str, Any] = {"tenant": tenant_id, "id": heuristic_id}
     cursor.execute(VOUCHERS, key | {"vouches_at": VOUCHES_AT})
     vouchers: dict[str, Any] = cursor.fetchone() or {}
+    users = count_people(vouchers["names"])
     cursor.execute(OBJECTIONS, key)
     objections: dict[str, Any] = cursor.fetchone() or {}
     if not may_promote(
         domain=row["domain"],
         auto_promote=row["auto_promote"],
-        users=vouchers["users"],
+        users=users,
         objections=objections["open"],
         alpha=row["alpha"],
         beta=row["beta"],
@@ -178,7 +180,7 @@ def promote_if_proven(cursor: Cursor, tenant_id: UUID, heuristic_id: UUID) -> bo
         row,
         actor=EVIDENCE_ACTOR,
         sessions=vouchers["sessions"],
-        users=vouchers["users"],
+        users=users,
         alpha=round(row["alpha"], 4),
         beta=round(row["beta"], 4),
     )
