@@ -302,6 +302,23 @@ def test_an_index_that_was_interrupted_is_dropped_where_its_domain_is_too_small_
     assert (done.created, done.dropped) == ((), (made.index,))
 
 
+def test_the_indexes_of_one_tenant_are_dropped_and_the_others_stay(
+    database: Database, tenant: uuid.UUID, owner: Any, owner_url: str
+) -> None:
+    large(database, tenant, owner, rows=3, others=3)
+    made = {
+        item.tenant_id: item.index for item in vector_index.arrange(database, owner_url, 2).created
+    }
+
+    dropped = vector_index.drop_of_tenant(owner_url, tenant)
+
+    assert dropped == (made[tenant],)
+    owner.execute(
+        "select indexname as name from pg_indexes where starts_with(indexname, 'heuristic_near')"
+    )
+    assert [row["name"] for row in owner.fetchall()] == [made[OTHER]]
+
+
 def test_the_largest_domains_get_an_index_and_no_more_than_can_be_afforded(
     database: Database, tenant: uuid.UUID, owner: Any, owner_url: str
 ) -> None:
