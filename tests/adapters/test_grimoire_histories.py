@@ -1,7 +1,9 @@
-"""Whatever sessions, curators, feedback and maintenance do in whatever order, it always adds up."""
+"""Whatever everybody does to a Grimoire, in whatever order or at once, it always adds up."""
 
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
 from typing import Any
 
 from hypothesis import HealthCheck, assume, settings
@@ -32,6 +34,9 @@ from radiant_dagster.domain.curation import (
 )
 from radiant_dagster.errors import InvalidInput
 from tests.adapters.grimoire_desk import LESSONS, Grimoire
+from tests.conftest import superuser
+
+PEOPLE, ACTS = 6, 60  # at once, of each
 
 numbers = st.integers(0, len(LESSONS) - 1)
 places = st.integers(0, 9)  # of a heuristic, in the order of their making
@@ -183,3 +188,66 @@ def test_no_history_leaves_what_cannot_be(database: Database, owner: Any) -> Non
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
     )
+
+
+def one_at_work(grimoire: Grimoire, random: Random) -> None:
+    """Do something to some heuristics; what a curator's act finds impossible is refused."""
+    rows = list(grimoire.rows().values())
+    merged = [row["id"] for row in rows if row["state"] == "merged"] or [rows[0]["id"]]
+    live = [row["id"] for row in rows if row["state"] in ("quarantined", "active")]
+    one, other = (random.choice(live or merged) for _ in range(2))
+    user = f"user {random.randrange(4)}"
+    if random.random() < 0.5:
+        number, reward = random.randrange(len(LESSONS)), random.choice([0.0, 0.4, 1.0])
+        match random.randrange(5):
+            case 0:
+                offered = {random.choice(rows)["id"]: random.random() < 0.8 for _ in range(3)}
+                grimoire.credit(grimoire.consult(offered, user=user), reward)
+            case 1:
+                session_id, _ = grimoire.learn(number, user=user, reward=None)
+                grimoire.judge(session_id, random.choice(["good", "bad"]), "lee")
+            case 2:
+                grimoire.age(one, "expires_at")
+                grimoire.maintain()
+            case _:
+                grimoire.learn(number, user=user, reward=reward)
+        return
+    try:
+        match random.randrange(8):
+            case 0:
+                grimoire.edit(one, random.randrange(len(LESSONS)))
+            case 1:
+                grimoire.act(one, random.choice([Promote(), Retire()]))
+            case 2:
+                grimoire.purge("heuristic", one)
+            case 3 | 4:
+                grimoire.act(one, Merge(other))
+            case 5:
+                with grimoire.database.tenant_transaction(grimoire.tenant) as cursor:
+                    assert rebuild.rebuild(cursor, grimoire.tenant, actor="lee") == []
+            case _:
+                grimoire.act(random.choice(merged), Unmerge())
+    except InvalidInput:
+        return
+
+
+def test_everybody_at_once_fails_nobody_and_leaves_nothing_that_cannot_be(
+    database_url: str, owner_url: str, tenant: uuid.UUID
+) -> None:
+    pool = Database(database_url, pool_size=PEOPLE)
+
+    def work(seed: int) -> None:
+        with superuser(owner_url) as cursor:
+            grimoire, random = Grimoire(pool, tenant, cursor), Random(seed)
+            for number in range(4):
+                grimoire.learn(number, user=f"user {seed}")
+            for _ in range(ACTS):
+                one_at_work(grimoire, random)
+
+    with ThreadPoolExecutor(PEOPLE) as threads:
+        for job in [threads.submit(work, seed) for seed in range(PEOPLE)]:
+            job.result()
+
+    with superuser(owner_url) as cursor:
+        assert Grimoire(pool, tenant, cursor).faults() == []
+    pool.close()
