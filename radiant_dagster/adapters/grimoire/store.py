@@ -39,6 +39,15 @@ NEAR_OFFERED = """
     where tenant_id = %(tenant)s and id = any(%(offered)s::uuid[]) and polarity = %(polarity)s
       and embedding_model = %(model)s and 1 - (embedding <=> %(query)s::halfvec) >= %(link_at)s
 """
+# The audit says what a purge retired; what was retired for another reason may have taught well.
+CITED_PURGED = """
+    select 1 from radiant.knowledge_heuristics h
+    where h.tenant_id = %(tenant)s and h.id = any(%(parents)s::uuid[])
+      and (h.state = 'revoked' or h.state = 'retired' and exists (
+          select 1 from radiant.audit a
+          where a.tenant_id = h.tenant_id and a.heuristic_id = h.id
+            and a.action = 'heuristic.retired' and a.detail ? 'purge'))
+"""
 LEARNED_TODAY = """
     select count(*) as of_tenant,
            count(*) filter (where lower(trim(source_user)) = lower(trim(%(user)s))) as of_user
@@ -69,7 +78,7 @@ LIBRARIAN_OF_SESSION = """
     where tenant_id = %s and session_id = %s
 """
 
-KeptAs = Literal["stored", "merged", "rederived", "was_offered", "daily_cap"]
+KeptAs = Literal["stored", "merged", "rederived", "was_offered", "cited_purged", "daily_cap"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +117,7 @@ class Kept:
 
     Args:
         kept_as: ``stored``, ``merged`` into another row, ``rederived`` (it was there), or not kept:
-            ``was_offered`` to its own session, ``daily_cap`` reached.
+            ``was_offered`` to its own session, ``cited_purged`` by that, ``daily_cap`` reached.
         heuristic_id: The row that holds its text.
     """
 
@@ -137,6 +146,11 @@ def keep_learned(
     here = Place(new.id, new.domain, new.embedding, new.embedding_model)
     key = here.values(tenant_id) | {"polarity": extracted.polarity, "sha256": sha256}
     bands = neighbours.bands_of(cursor, new.embedding_model)
+    parents = [str(parent) for parent in new.parents]
+    # What was not learned yet a purge could not reach.
+    cursor.execute(CITED_PURGED, key | {"parents": parents})
+    if cursor.fetchone() is not None:
+        return Kept("cited_purged")
     if offered:
         ids = [str(item) for item in offered]
         cursor.execute(NEAR_OFFERED, key | {"offered": ids, "link_at": bands.link_at})
