@@ -2,7 +2,8 @@
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,15 +122,22 @@ def owner_url(admin_url: str, database_url: str) -> str:
     return with_database(admin_url, database_url.rsplit("/", 1)[-1])
 
 
-@pytest.fixture
-def owner(owner_url: str) -> Iterator[Any]:
-    """A superuser cursor over rows as dicts, which sees past row-level security."""
-    connection = psycopg2.connect(owner_url, cursor_factory=psycopg2.extras.RealDictCursor)
+@contextmanager
+def superuser(url: str) -> Generator[Any]:
+    """Yield a cursor over rows as dicts, which sees past row-level security."""
+    connection = psycopg2.connect(url, cursor_factory=psycopg2.extras.RealDictCursor)
     connection.autocommit = True
     psycopg2.extras.register_uuid(conn_or_curs=connection)
     with connection.cursor() as cursor:
         yield cursor
     connection.close()
+
+
+@pytest.fixture
+def owner(owner_url: str) -> Iterator[Any]:
+    """A superuser's cursor in the test's database, see `superuser`."""
+    with superuser(owner_url) as cursor:
+        yield cursor
 
 
 @pytest.fixture

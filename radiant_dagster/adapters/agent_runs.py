@@ -61,10 +61,14 @@ NOTE_FAULT = """
     update radiant.agent_run set error_code = %s
     where tenant_id = %s and session_id = %s and agent_id = %s and status = 'running'
 """
+# What was offered weeks ago, to a session that is executed again, may have been deleted since.
 INSERT_USAGE = """
     insert into radiant.heuristic_usage
         (tenant_id, session_id, agent_id, heuristic_id, rank, similarity, cited)
-    values %s on conflict do nothing
+    select used.*
+    from (values %s) used (tenant_id, session_id, agent_id, id, rank, similarity, cited)
+    join radiant.knowledge_heuristics h using (tenant_id, id) for key share of h
+    on conflict do nothing
 """
 
 

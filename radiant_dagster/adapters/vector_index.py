@@ -46,6 +46,11 @@ CREATE = """
     where tenant_id = {tenant} and domain = {domain} and embedding_model = {model}
       and state = 'active'
 """
+OF_TENANT = """
+    select c.relname as name from pg_index i join pg_class c on c.oid = i.indexrelid
+    where i.indrelid = 'radiant.knowledge_heuristics'::regclass and starts_with(c.relname, %s)
+      and position(%s in pg_get_expr(i.indpred, i.indrelid)) > 0
+"""
 DROP = "drop index concurrently if exists radiant.{name}"
 
 
@@ -146,10 +151,32 @@ def arrange(
             owner.execute(sql.SQL(DROP).format(name=sql.Identifier(domain.index)))  # a torso
             owner.execute(_create(domain))
             created.append(domain)
-        dropped = tuple(sorted(set(_present(owner)) - {domain.index for domain in kept}))
+        names = {domain.index for domain in kept}
+        dropped = tuple(
+            name for name, usable in sorted(_present(owner).items())
+            if name not in names or not usable  # a torso costs every write and serves nobody
+        )  # fmt: skip
         for name in dropped:
             owner.execute(sql.SQL(DROP).format(name=sql.Identifier(name)))
     return Arranged(tuple(created), dropped, large, largest)
+
+
+def drop_of_tenant(owner_url: str, tenant_id: UUID) -> tuple[str, ...]:
+    """Drop the indexes of a tenant, which name it and hold its vectors, and return their names.
+
+    Args:
+        owner_url: Login that may create tables.
+
+    Raises:
+        ConfigurationError: The login does not own the tables.
+        DatabaseUnavailable: The server cannot be reached.
+    """
+    with owner_session(owner_url) as owner:
+        owner.execute(OF_TENANT, (PREFIX, str(tenant_id)))
+        names = tuple(row["name"] for row in owner.fetchall())
+        for name in names:
+            owner.execute(sql.SQL(DROP).format(name=sql.Identifier(name)))
+    return names
 
 
 def _present(cursor: Any) -> dict[str, bool]:

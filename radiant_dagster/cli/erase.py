@@ -11,7 +11,7 @@ from uuid import UUID
 
 import click
 
-from radiant_dagster.adapters import dagster_traces, erasure, intake
+from radiant_dagster.adapters import dagster_traces, erasure, intake, vector_index
 from radiant_dagster.adapters import tenants as store
 from radiant_dagster.adapters.dagster_api import DagsterApi
 from radiant_dagster.adapters.erasure import Holdings
@@ -118,6 +118,7 @@ class Eraser:
         for run_id in found.runs:
             self._dagster.delete_run(run_id)
         self._forget(found.ids)
+        vector_index.drop_of_tenant(self._owner_url, self._tenant_id)
         with erasure.owner_transaction(self._owner_url, self._tenant_id) as cursor:
             erasure.erase(cursor, self._tenant_id, actor=actor)
         self._forget(found.ids)  # what the daemon wrote meanwhile

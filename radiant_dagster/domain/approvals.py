@@ -12,7 +12,8 @@ reads the database's clock after it holds the row.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -246,6 +247,11 @@ def same_person(one: str, other: str) -> bool:
     return _name(one) == _name(other)
 
 
+def count_people(names: Iterable[str]) -> int:
+    """Return how many people these names are, see `same_person`."""
+    return len({_name(name) for name in names})
+
+
 def validate_assignees(names: Sequence[str]) -> tuple[str, ...]:
     """Return the people a request is assigned to, each once, or refuse one that is nobody.
 
@@ -279,8 +285,8 @@ def validate_reason(reason: str) -> str:
 
 
 def _name(actor: str) -> str:
-    """Return a name as it is compared: `Ann ` and `ann` are one person."""
-    return actor.strip().casefold()
+    """Return a name as it is compared: `Ann ` and `ann` are one person, however it is typed."""
+    return " ".join(unicodedata.normalize("NFKC", actor).casefold().split())
 
 
 def payload_hash(draft: str) -> bytes:

@@ -119,7 +119,7 @@ def evidence_reward(
 
 
 def may_promote(
-    *, domain: str, auto_promote: bool, users: int, conflicts: int, alpha: float, beta: float
+    *, domain: str, auto_promote: bool, users: int, objections: int, alpha: float, beta: float
 ) -> bool:
     """Tell whether a candidate becomes active without a curator.
 
@@ -127,7 +127,8 @@ def may_promote(
         domain: The lesson's.
         auto_promote: The domain's policy.
         users: Different users whose reviewed sessions vouch for it.
-        conflicts: Open links to lessons that say otherwise.
+        objections: Open links to lessons that say otherwise, and texts like it that a curator
+            declared wrong.
         alpha: Of its posterior.
         beta: Of its posterior.
     """
@@ -135,6 +136,6 @@ def may_promote(
         auto_promote
         and domain not in CURATED_DOMAINS
         and users >= PROMOTING_USERS
-        and conflicts == 0
+        and objections == 0
         and probability_above_half(alpha, beta) >= PROMOTED_AT
     )

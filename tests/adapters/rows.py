@@ -215,10 +215,10 @@ def insert_approval(cursor: Any, tenant_id: uuid.UUID, **changes: Any) -> uuid.U
     )
 
 
-def until_it_waits(owner: Any, work: Future[Any]) -> None:
-    """Return once somebody waits for a lock in this database, or the work is done without."""
+def until_it_waits(owner: Any, work: Future[Any], *, waiters: int = 1) -> None:
+    """Return once so many wait for locks in this database, or the work is done without."""
     waiting = 0
-    while not waiting and not work.done():
+    while waiting < waiters and not work.done():
         owner.execute(
             "select count(*) as n from pg_stat_activity"
             " where datname = current_database() and wait_event_type = 'Lock'"

@@ -1,4 +1,5 @@
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from radiant_dagster.adapters.grimoire.calibration import calibrate_from_outcomes
 from radiant_dagster.adapters.grimoire.hubs import hubs
+from radiant_dagster.adapters.grimoire.reembed import reembed_all
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.definitions import defs
 from tests.adapters.rows import insert, insert_heuristic, insert_session
@@ -74,6 +76,39 @@ def test_too_few_judged_uses_leave_the_floor_alone(
     assert found.chosen is None
     assert found.n == 199
     assert model(owner) == before
+
+
+class OtherModel:
+    """Another embedding model than the uses were measured with."""
+
+    model_id = "other-4"
+    dimensions = 4
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        return [self.embed_one(text) for text in texts]
+
+    def embed_one(self, text: str) -> list[float]:
+        return [0.0, 1.0, 0.0, 0.0]
+
+
+def test_what_a_replaced_model_measured_says_nothing_about_the_next(
+    database: Database, tenant: uuid.UUID, owner: Any
+) -> None:
+    judged(owner, tenant)
+    reembed_all(database, OtherModel())
+    session_id = insert_session(owner, tenant)
+    owner.execute("select id from radiant.knowledge_heuristics limit 1")
+    item = owner.fetchone()["id"]
+    insert(
+        owner, "heuristic_usage", tenant_id=tenant, session_id=session_id, agent_id="a",
+        heuristic_id=item, rank=1, similarity=0.7, cited=True, reward=1.0,
+    )  # fmt: skip
+
+    found = calibrate_from_outcomes(database, now=NOW, apply=True)
+
+    seen = {item.model_id: (item.n, item.chosen) for item in found}
+    assert seen[OtherModel.model_id] == (1, None)
+    assert seen[MODEL] == (0, None)
 
 
 def test_the_job_shows_the_floors_and_writes_them_on_request(world: World, owner: Any) -> None:

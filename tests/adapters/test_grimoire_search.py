@@ -285,6 +285,40 @@ def test_a_domain_gets_its_index_above_the_limit_and_keeps_it_down_to_half(
     assert arranged(18) == (0, 1)
 
 
+def test_an_index_that_was_interrupted_is_dropped_where_its_domain_is_too_small_for_one_by_now(
+    database: Database, tenant: uuid.UUID, owner: Any, owner_url: str
+) -> None:
+    with database.tenant_transaction(tenant) as cursor:
+        search.register_model(cursor, SMALL_MODEL, DIMENSIONS, 0.5, "a test")
+    copy_rows(owner, tenant, "general", clustered(np.random.default_rng(2), 9))
+    (made,) = vector_index.arrange(database, owner_url, 8).created
+    owner.execute(
+        "update pg_index set indisvalid = false where indexrelid = to_regclass(%s)",
+        (f"radiant.{made.index}",),
+    )
+
+    done = vector_index.arrange(database, owner_url, 12)
+
+    assert (done.created, done.dropped) == ((), (made.index,))
+
+
+def test_the_indexes_of_one_tenant_are_dropped_and_the_others_stay(
+    database: Database, tenant: uuid.UUID, owner: Any, owner_url: str
+) -> None:
+    large(database, tenant, owner, rows=3, others=3)
+    made = {
+        item.tenant_id: item.index for item in vector_index.arrange(database, owner_url, 2).created
+    }
+
+    dropped = vector_index.drop_of_tenant(owner_url, tenant)
+
+    assert dropped == (made[tenant],)
+    owner.execute(
+        "select indexname as name from pg_indexes where starts_with(indexname, 'heuristic_near')"
+    )
+    assert [row["name"] for row in owner.fetchall()] == [made[OTHER]]
+
+
 def test_the_largest_domains_get_an_index_and_no_more_than_can_be_afforded(
     database: Database, tenant: uuid.UUID, owner: Any, owner_url: str
 ) -> None:

@@ -13,6 +13,7 @@ import psycopg2.extras
 import pytest
 
 from radiant_dagster.adapters import tenants
+from radiant_dagster.adapters.vector_index import arrange
 from radiant_dagster.cli.main import EXIT_INPUT, EXIT_STATE, EXIT_UNAVAILABLE
 from radiant_dagster.engine.instance import open_instance
 from tests.adapters.rows import fill_tenant, insert_session, tenant_tables
@@ -22,6 +23,7 @@ from tests.orchestration.engine_servers import new_database, write_dagster_home
 
 OTHER = uuid.UUID(int=0xB0B)
 CANARY = "zqcanaryvxk"
+INDEXES_OF = "select 1 from pg_indexes where position('%s' in indexdef) > 0"
 
 
 def cursor_of(connection: Any) -> Any:
@@ -111,8 +113,9 @@ def naming(tables: dict[str, list[str]], words: set[str]) -> dict[str, int]:
 
 
 def test_an_erased_tenant_is_nowhere_and_the_other_is_as_it_was(
-    two_tenants: Radiant, instance: dg.DagsterInstance, dagster_url: str
+    two_tenants: Radiant, instance: dg.DagsterInstance, dagster_url: str, world: World
 ) -> None:
+    arrange(world.database, two_tenants.owner_url, 0)
     # A sensor's tick and its state name what they launched.
     words = ids_of(two_tenants, two_tenants.tenant)
     others = ids_of(two_tenants, OTHER)
@@ -132,6 +135,10 @@ def test_an_erased_tenant_is_nowhere_and_the_other_is_as_it_was(
     kept = {table: [row for row in rows if str(OTHER) in row] for table, rows in ours.items()}
     before = naming(ours, words | {f"{CANARY}-acme"})
     assert before["session"] == 2
+    assert [len(two_tenants.rows(INDEXES_OF % one)) for one in (two_tenants.tenant, OTHER)] == [
+        1,
+        1,
+    ]
     assert set(naming(theirs, words)) >= {"runs", "event_logs", "job_ticks", "kvs", "run_tags"}
     kept_runs = naming(theirs, others)
 
@@ -151,6 +158,10 @@ def test_an_erased_tenant_is_nowhere_and_the_other_is_as_it_was(
         table: [row for row in rows if str(OTHER) in row] for table, rows in ours.items()
     } == kept
     assert naming(theirs, others) == kept_runs
+    assert [len(two_tenants.rows(INDEXES_OF % one)) for one in (two_tenants.tenant, OTHER)] == [
+        0,
+        1,
+    ]
     (stone,) = ours["erased_tenant"]
     assert "ada" in stone
     assert two_tenants.rows("select counts ->> 'session' from radiant.erased_tenant") == [("2",)]

@@ -79,7 +79,8 @@ def test_another_version_than_was_read_is_a_message_and_a_code(
 
 def test_pairs_are_settled_and_the_queue_empties(radiant: Radiant, database: Database) -> None:
     one, copy = plant(database, radiant), plant(database, radiant)
-    contrary, apart = plant(database, radiant, polarity="avoid"), plant(database, radiant)
+    contrary = plant(database, radiant, polarity="avoid")
+    apart = plant(database, radiant, embedding=json.dumps([0.0, 1.0] + [0.0] * 382))
     link(database, radiant, one, copy, "near_copy")
     link(database, radiant, one, apart, "near_copy")
     link(database, radiant, one, contrary, "conflict")

@@ -167,7 +167,7 @@ PROVEN: dict[str, Any] = {
     "domain": "general",
     "auto_promote": True,
     "users": 2,
-    "conflicts": 0,
+    "objections": 0,
     "alpha": 3.0,
     "beta": 1.0,
 }
@@ -181,7 +181,7 @@ PROVEN: dict[str, Any] = {
         {"domain": "legal"},
         {"auto_promote": False},
         {"users": 1},
-        {"conflicts": 1},
+        {"objections": 1},
         {"alpha": 2.0},  # one approval: P(p > 0.5) = 0.75
         {"beta": 2.5},
     ],

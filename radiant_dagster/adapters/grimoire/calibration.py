@@ -20,11 +20,13 @@ from radiant_dagster.domain.calibration import (
 )
 
 MODELS = "select id, threshold from radiant.embedding_model order by id"
+# Not what was measured with the vectors of a replaced model: it measures on another scale.
 OUTCOMES = """
     select u.similarity, u.cited and u.reward >= 0.5 as relevant
     from radiant.heuristic_usage u
     join radiant.knowledge_heuristics h on h.tenant_id = u.tenant_id and h.id = u.heuristic_id
     where u.reward is not null and h.embedding_model = %s
+      and (h.model_since is null or u.at >= h.model_since)
 """
 WRITE = """
     update radiant.embedding_model

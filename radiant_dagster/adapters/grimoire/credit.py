@@ -114,9 +114,15 @@ def credit_session(cursor: Cursor, tenant_id: UUID, session_id: UUID, reward: fl
 
 def _lock_touched(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> None:
     # A merge may commit while this waits for one of its rows; then its survivor is touched as well.
+    # Nothing is kept locked meanwhile, or the survivor would be locked out of order.
+    gone: set[UUID] = set()
+    cursor.execute("savepoint touched")
     while True:
         cursor.execute(LOCK_TOUCHED, {"tenant": tenant_id, "session": session_id})
         rows = cursor.fetchall()
-        locked = {row["id"] for row in rows}
-        if all(row["merged_into"] in locked or row["merged_into"] is None for row in rows):
+        survivors = {row["merged_into"] for row in rows if row["merged_into"] is not None}
+        missing = survivors - {row["id"] for row in rows} - gone
+        if not missing:
             return
+        cursor.execute("rollback to savepoint touched")
+        gone = missing  # what a second look does not find either was deleted

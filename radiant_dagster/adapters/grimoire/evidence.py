@@ -10,6 +10,7 @@ from uuid import UUID
 
 from radiant_dagster.adapters.grimoire import curation
 from radiant_dagster.adapters.postgres import Cursor
+from radiant_dagster.domain.approvals import count_people
 from radiant_dagster.domain.learning import VOUCHES_AT, may_promote
 
 EVIDENCE_ACTOR = "system:evidence"
@@ -56,14 +57,33 @@ VOUCHERS = """
         union
         select h.id from radiant.knowledge_heuristics h join below on h.merged_into = below.id
         where h.tenant_id = %(tenant)s)
-    select count(*) as sessions, count(distinct lower(trim(d.source_user))) as users
+    select count(*) as sessions, coalesce(array_agg(distinct d.source_user), '{}') as names
     from radiant.librarian_decision d join below on d.heuristic_id = below.id
     where d.tenant_id = %(tenant)s and d.reviewed and d.reward > %(vouches_at)s
 """
-CONFLICTS = """
-    select count(*) as open from radiant.heuristic_link
-    where tenant_id = %(tenant)s and kind = 'conflict' and state = 'open'
-      and (a = %(id)s or b = %(id)s)
+# Of all of these with what is in use, by itself or by what stands for it; a pair of which one side
+# is out of use is in nobody's queue. A text that a curator declared wrong is one more.
+OBJECTIONS = """
+    with recursive below as (
+        select id, domain, polarity, content_sha256 from radiant.knowledge_heuristics
+        where tenant_id = %(tenant)s and id = %(id)s
+        union
+        select h.id, h.domain, h.polarity, h.content_sha256
+        from radiant.knowledge_heuristics h join below on h.merged_into = below.id
+        where h.tenant_id = %(tenant)s),
+    up (id) as (
+        select case when l.a = f.id then l.b else l.a end from below f
+        join radiant.heuristic_link l on l.tenant_id = %(tenant)s and f.id in (l.a, l.b)
+        where l.kind = 'conflict' and l.state = 'open'
+        union
+        select h.merged_into from up
+        join radiant.knowledge_heuristics h on h.tenant_id = %(tenant)s and h.id = up.id)
+    select (select count(*) from up
+            join radiant.knowledge_heuristics h on h.tenant_id = %(tenant)s and h.id = up.id
+            where h.state in ('quarantined', 'active') and h.id not in (select id from below))
+         + (select count(*) from radiant.knowledge_heuristics h join below f
+                using (domain, polarity, content_sha256)
+            where h.tenant_id = %(tenant)s and h.state = 'revoked') as open
 """
 
 
@@ -90,18 +110,26 @@ def move(
     Returns:
         The row that stands for all of them, None where the heuristic is gone.
     """
+    lock_chain(cursor, tenant_id, heuristic_id)
     key: dict[str, Any] = {"tenant": tenant_id, "id": heuristic_id}
-    # A merge that commits while we wait adds a row that the waiting statement does not see.
-    known: set[UUID] = set()
-    while True:
-        cursor.execute(LOCK_CHAIN, key)
-        found = {row["id"] for row in cursor.fetchall()}
-        if found == known:
-            break
-        known = found
     cursor.execute(MOVE, key | {"alpha": alpha, "beta": beta})
     rows = cursor.fetchall()
     return next((row["id"] for row in rows if row["merged_into"] is None), None)
+
+
+def lock_chain(cursor: Cursor, tenant_id: UUID, heuristic_id: UUID) -> None:
+    """Lock a heuristic and everything it was merged into, in the order of their ids.
+
+    Under the lock of the domain, or after `credit` has locked them, once is enough; without, a
+    merge that commits meanwhile adds a row that the waiting statement does not see.
+    """
+    known: set[UUID] = set()
+    while True:
+        cursor.execute(LOCK_CHAIN, {"tenant": tenant_id, "id": heuristic_id})
+        found = {row["id"] for row in cursor.fetchall()}
+        if found == known:
+            return
+        known = found
 
 
 def judge_session(cursor: Cursor, tenant_id: UUID, session_id: UUID, reward: float) -> bool:
@@ -134,13 +162,14 @@ def promote_if_proven(cursor: Cursor, tenant_id: UUID, heuristic_id: UUID) -> bo
     key: dict[str, Any] = {"tenant": tenant_id, "id": heuristic_id}
     cursor.execute(VOUCHERS, key | {"vouches_at": VOUCHES_AT})
     vouchers: dict[str, Any] = cursor.fetchone() or {}
-    cursor.execute(CONFLICTS, key)
-    conflicts: dict[str, Any] = cursor.fetchone() or {}
+    users = count_people(vouchers["names"])
+    cursor.execute(OBJECTIONS, key)
+    objections: dict[str, Any] = cursor.fetchone() or {}
     if not may_promote(
         domain=row["domain"],
         auto_promote=row["auto_promote"],
-        users=vouchers["users"],
-        conflicts=conflicts["open"],
+        users=users,
+        objections=objections["open"],
         alpha=row["alpha"],
         beta=row["beta"],
     ):
@@ -151,7 +180,7 @@ def promote_if_proven(cursor: Cursor, tenant_id: UUID, heuristic_id: UUID) -> bo
         row,
         actor=EVIDENCE_ACTOR,
         sessions=vouchers["sessions"],
-        users=vouchers["users"],
+        users=users,
         alpha=round(row["alpha"], 4),
         beta=round(row["beta"], 4),
     )

@@ -181,9 +181,7 @@ def store(
         ConfigurationError: The embedding model is not registered.
     """
     floor_of(cursor, ready.embedding_model)  # refuses a model nothing is found with
-    # In one order, or two imports would wait for each other in a circle.
-    for domain in sorted({line.domain for line in ready.lines.values()}):
-        neighbours.lock_domain(cursor, tenant_id, domain)
+    neighbours.lock_domains(cursor, tenant_id, [line.domain for line in ready.lines.values()])
     stored: list[UUID] = []
     duplicates = list(ready.duplicate_lines)
     for (number, line), vector in zip(ready.lines.items(), ready.embeddings, strict=True):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from radiant_dagster.adapters.grimoire import curation, merging
+from radiant_dagster.adapters.grimoire import curation, merging, neighbours
 from radiant_dagster.adapters.grimoire.curation import lock, note, require_possible
 from radiant_dagster.adapters.postgres import Cursor
 from radiant_dagster.domain.curation import Keep, KeepApart, Merge, Resolve, Unmerge
@@ -36,6 +36,7 @@ def merge(
         HeuristicNotFound, HeuristicChanged: See `curation.lock`.
         InvalidInput: One is out of use, or they cannot be one.
     """
+    neighbours.lock_domain_of(cursor, tenant_id, heuristic_id)
     row, other = _both(cursor, tenant_id, heuristic_id, into, if_version)
     require_possible(row, Merge, actor)
     require_possible(other, Merge, actor)
@@ -62,8 +63,9 @@ def unmerge(
 
     Raises:
         HeuristicNotFound, HeuristicChanged: See `curation.lock`.
-        InvalidInput: It is not merged.
+        InvalidInput: It is not merged, or a live heuristic has the same text meanwhile.
     """
+    merging.lock_family(cursor, tenant_id, heuristic_id)
     row = lock(cursor, tenant_id, heuristic_id, if_version=if_version)
     require_possible(row, Unmerge, actor)
     merging.unmerge(cursor, tenant_id, heuristic_id, actor=actor)

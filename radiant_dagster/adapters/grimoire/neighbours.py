@@ -4,7 +4,7 @@ Whoever looks and then writes holds the lock of tenant and domain, so that two o
 other's rows. It comes before the locks of rows.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,10 @@ from radiant_dagster.errors import ConfigurationError
 LOCK = "select pg_advisory_xact_lock(hashtextextended(%s, 0))"
 # A heuristic never moves to another domain.
 DOMAIN = "select domain from radiant.knowledge_heuristics where tenant_id = %s and id = %s"
+LOCK_LIVE = """
+    select 1 from radiant.knowledge_heuristics
+    where tenant_id = %s and id = %s and state in ('quarantined', 'active') for no key update
+"""
 BANDS = "select merge_at, link_at from radiant.embedding_model where id = %s"
 # Of each polarity, so that many alike of one never hide the opposite.
 NEAREST_LIVE = """
@@ -87,12 +91,24 @@ def lock_domain(cursor: Cursor, tenant_id: UUID, domain: str) -> None:
     cursor.execute(LOCK, (f"{tenant_id}:{domain}",))
 
 
+def lock_domains(cursor: Cursor, tenant_id: UUID, domains: Iterable[str]) -> None:
+    """Do what `lock_domain` does for several, in one order, so that nobody waits in a circle."""
+    for domain in sorted(set(domains)):
+        lock_domain(cursor, tenant_id, domain)
+
+
 def lock_domain_of(cursor: Cursor, tenant_id: UUID, heuristic_id: UUID) -> None:
     """Do what `lock_domain` does, for a heuristic's domain; nothing where it is unknown."""
     cursor.execute(DOMAIN, (tenant_id, heuristic_id))
     row = cursor.fetchone()
     if row is not None:
         lock_domain(cursor, tenant_id, row["domain"])
+
+
+def lock_live(cursor: Cursor, tenant_id: UUID, heuristic_id: UUID) -> bool:
+    """Keep a heuristic in use until this transaction ends; False where it is not any more."""
+    cursor.execute(LOCK_LIVE, (tenant_id, heuristic_id))
+    return cursor.fetchone() is not None
 
 
 def bands_of(cursor: Cursor, model: str) -> Bands:

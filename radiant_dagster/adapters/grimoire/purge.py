@@ -7,8 +7,9 @@ heuristic; learned from a follow-up of a derived session, which carries its answ
 from typing import Any
 from uuid import UUID
 
-from radiant_dagster.adapters.grimoire import curation, merging
+from radiant_dagster.adapters.grimoire import curation, merging, neighbours
 from radiant_dagster.adapters.postgres import Cursor
+from radiant_dagster.adapters.tenants import domain_policies
 from radiant_dagster.domain.approvals import require_person
 from radiant_dagster.domain.curation import Root
 from radiant_dagster.errors import InvalidInput
@@ -44,6 +45,16 @@ DERIVED = """
     where d.kind = 'heuristic' and h.state in ('quarantined', 'active', 'merged')
     order by h.created_at, h.id
 """
+# With what they were merged into, in the order in which credit locks them.
+LOCK_FAMILIES = """
+    with recursive up (id) as (
+        select unnest(%(ids)s::uuid[])
+        union
+        select h.merged_into from up
+        join radiant.knowledge_heuristics h on h.tenant_id = %(tenant)s and h.id = up.id)
+    select id from radiant.knowledge_heuristics
+    where tenant_id = %(tenant)s and id in (select id from up) order by id for no key update
+"""
 
 
 def find_derived(cursor: Cursor, tenant_id: UUID, root: Root) -> list[dict[str, Any]]:
@@ -78,14 +89,15 @@ def retire_derived(
         What was retired, as it was before.
     """
     require_person(actor)
-    found = find_derived(cursor, tenant_id, root)
-    for row in sorted(found, key=lambda item: item["id"]):
-        locked = curation.lock(cursor, tenant_id, row["id"])
-        if locked["state"] == "merged":
-            merging.unmerge(cursor, tenant_id, row["id"], actor=actor)
-            locked = curation.lock(cursor, tenant_id, row["id"])
-        cause = {} if root.kind == "user" else {"of": root.value}
-        curation.set_state(
-            cursor, tenant_id, locked, "retired", actor=actor, purge=root.kind, **cause
-        )
+    # What a Librarian is keeping at this moment is found as well, and nothing is merged meanwhile.
+    neighbours.lock_domains(cursor, tenant_id, domain_policies(cursor, tenant_id))
+    ids = [str(row["id"]) for row in find_derived(cursor, tenant_id, root)]
+    cursor.execute(LOCK_FAMILIES, {"tenant": tenant_id, "ids": ids})
+    # Again: somebody may have taken one out of use before it was locked, and that stands.
+    found = [row for row in find_derived(cursor, tenant_id, root) if str(row["id"]) in ids]
+    cause = {} if root.kind == "user" else {"of": root.value}
+    for row in found:
+        if row["state"] == "merged":
+            merging.take_out(cursor, tenant_id, row["id"], actor=actor)
+        curation.set_state(cursor, tenant_id, row, "retired", actor=actor, purge=root.kind, **cause)
     return found

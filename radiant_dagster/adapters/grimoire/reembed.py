@@ -28,7 +28,8 @@ HOW_MANY = """
 # The version: a text that a curator changed meanwhile has its new vector already.
 REPLACE = """
     update radiant.knowledge_heuristics
-    set embedding = %(embedding)s::halfvec, embedding_model = %(model)s
+    set embedding = %(embedding)s::halfvec, embedding_model = %(model)s,
+        model_since = clock_timestamp()
     where tenant_id = %(tenant)s and id = %(id)s and version = %(version)s
       and embedding_model = %(old)s
 """

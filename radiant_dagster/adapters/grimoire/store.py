@@ -17,7 +17,7 @@ from radiant_dagster.adapters.grimoire.neighbours import Place
 from radiant_dagster.adapters.grimoire.search import halfvec
 from radiant_dagster.adapters.grimoire.versions import add_version
 from radiant_dagster.adapters.postgres import Cursor
-from radiant_dagster.domain.dedup import place
+from radiant_dagster.domain.dedup import Bands, Placement, place
 from radiant_dagster.domain.extraction import ExtractedHeuristic
 from radiant_dagster.domain.heuristics import content_sha256, exact_sha256
 from radiant_dagster.domain.learning import LearningCaps
@@ -38,6 +38,15 @@ NEAR_OFFERED = """
     select 1 from radiant.knowledge_heuristics
     where tenant_id = %(tenant)s and id = any(%(offered)s::uuid[]) and polarity = %(polarity)s
       and embedding_model = %(model)s and 1 - (embedding <=> %(query)s::halfvec) >= %(link_at)s
+"""
+# The audit says what a purge retired; what was retired for another reason may have taught well.
+CITED_PURGED = """
+    select 1 from radiant.knowledge_heuristics h
+    where h.tenant_id = %(tenant)s and h.id = any(%(parents)s::uuid[])
+      and (h.state = 'revoked' or h.state = 'retired' and exists (
+          select 1 from radiant.audit a
+          where a.tenant_id = h.tenant_id and a.heuristic_id = h.id
+            and a.action = 'heuristic.retired' and a.detail ? 'purge'))
 """
 LEARNED_TODAY = """
     select count(*) as of_tenant,
@@ -69,7 +78,7 @@ LIBRARIAN_OF_SESSION = """
     where tenant_id = %s and session_id = %s
 """
 
-KeptAs = Literal["stored", "merged", "rederived", "was_offered", "daily_cap"]
+KeptAs = Literal["stored", "merged", "rederived", "was_offered", "cited_purged", "daily_cap"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +117,7 @@ class Kept:
 
     Args:
         kept_as: ``stored``, ``merged`` into another row, ``rederived`` (it was there), or not kept:
-            ``was_offered`` to its own session, ``daily_cap`` reached.
+            ``was_offered`` to its own session, ``cited_purged`` by that, ``daily_cap`` reached.
         heuristic_id: The row that holds its text.
     """
 
@@ -137,6 +146,11 @@ def keep_learned(
     here = Place(new.id, new.domain, new.embedding, new.embedding_model)
     key = here.values(tenant_id) | {"polarity": extracted.polarity, "sha256": sha256}
     bands = neighbours.bands_of(cursor, new.embedding_model)
+    parents = [str(parent) for parent in new.parents]
+    # What was not learned yet a purge could not reach.
+    cursor.execute(CITED_PURGED, key | {"parents": parents})
+    if cursor.fetchone() is not None:
+        return Kept("cited_purged")
     if offered:
         ids = [str(item) for item in offered]
         cursor.execute(NEAR_OFFERED, key | {"offered": ids, "link_at": bands.link_at})
@@ -148,13 +162,7 @@ def keep_learned(
         return Kept("rederived", same["id"])
     if caps is not None and _day_is_full(cursor, tenant_id, new, caps):
         return Kept("daily_cap")
-    placement = place(
-        extracted.polarity,
-        extracted.trigger_pattern,
-        extracted.action_template,
-        neighbours.nearest(cursor, tenant_id, here),
-        bands,
-    )
+    placement = _place(cursor, tenant_id, new, here, bands)
     _insert(cursor, tenant_id, new, sha256)
     lives = new.id if placement.merge_into is None else placement.merge_into
     for link in placement.links:
@@ -163,6 +171,18 @@ def keep_learned(
         return Kept("stored", new.id)
     merging.merge_into(cursor, tenant_id, new.id, lives, actor=f"system:{new.created_by}")
     return Kept("merged", new.id)
+
+
+def _place(
+    cursor: Cursor, tenant_id: UUID, new: NewHeuristic, here: Place, bands: Bands
+) -> Placement:
+    said = new.extracted
+    while True:
+        near = neighbours.nearest(cursor, tenant_id, here)
+        found = place(said.polarity, said.trigger_pattern, said.action_template, near, bands)
+        # Curators and maintenance take a row out of use without the domain's lock.
+        if found.merge_into is None or neighbours.lock_live(cursor, tenant_id, found.merge_into):
+            return found
 
 
 def _day_is_full(cursor: Cursor, tenant_id: UUID, new: NewHeuristic, caps: LearningCaps) -> bool:

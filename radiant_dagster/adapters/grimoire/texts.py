@@ -41,6 +41,8 @@ SET_TEXT = """
     update radiant.knowledge_heuristics
     set trigger_pattern = %(trigger)s, action_template = %(action)s,
         embedding = %(embedding)s::halfvec, embedding_model = %(model)s,
+        model_since = case when embedding_model = %(model)s then model_since
+                           else clock_timestamp() end,
         content_sha256 = %(content)s, version = version + 1, updated_at = clock_timestamp(),
         approved_sha256 = case when state = 'active' then %(exact)s else approved_sha256 end,
         approved_by = case when state = 'active' then %(actor)s else approved_by end,
