@@ -35,6 +35,13 @@ from radiant_dagster.errors import InvalidInput
 
 POOL, QUESTIONS, OUT = "_pool.jsonl", "_q.jsonl", "*_oos.jsonl"
 CANDIDATES = (MAX_DO + MAX_AVOID) * CANDIDATES_PER_SLOT
+METHODS = {
+    "dense": "nearest first (dense)",
+    "mmr": "with variety, what sessions get (mmr)",
+    "rescue": "with rescue by exact tokens (rescue)",
+    "bm25_blend": "0.8 meaning + 0.2 BM25 (bm25_blend)",
+    "rrf": "reciprocal rank fusion with BM25 (rrf)",
+}
 UNTESTED = 0.5  # the posterior mean of what nobody has judged yet
 
 
@@ -234,7 +241,9 @@ def _print(name: str, found: dict[str, Any]) -> None:
     for title in ("ranking", "hit@1", "hit@5", "MRR@10", "nDCG@10"):
         table.add_column(title, header_style="dim")
     for method, scores in found["rankings"].items():
-        table.add_row(method, *(f"{value:.3f}" for value in scores.values()))
+        table.add_row(
+            METHODS.get(method, method), *(f"{value:.3f}" for value in scores.values())
+        )  # fmt: skip
     make_console().print(table)
     held_out = found["floor"]["held_out"]
     if held_out is None:

@@ -305,3 +305,11 @@ def test_a_queue_longer_than_asked_for_does_not_claim_to_be_all(
 
     assert "Candidates (2, and perhaps more: see --limit)" in cut
     assert "Candidates (3)   promote ID" in whole
+
+
+def test_what_is_done_already_is_said_to_be(radiant: Radiant, database: Database) -> None:
+    item = plant(database, radiant, state="retired")
+
+    result = radiant("grimoire", "retire", item)
+
+    assert f"{item} is retired already" in " ".join(result.stderr.split())

@@ -77,6 +77,8 @@ def require_possible(row: Mapping[str, Any], act: type[Act], actor: str) -> None
     require_person(actor)
     if row["state"] not in ALLOWED[act]:
         done = DONE[act].replace("_", " ")
+        if row["state"] == done:
+            raise InvalidInput("heuristic", f"{row['id']} is {done} already", "Nothing is to do.")
         raise InvalidInput(
             "heuristic",
             f"{row['id']} is {row['state']}, it cannot be {done}",
