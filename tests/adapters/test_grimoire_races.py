@@ -223,38 +223,62 @@ def test_a_purge_and_a_credit_never_wait_in_a_circle(grimoire: Grimoire) -> None
     assert grimoire.faults() == []
 
 
-def test_imports_of_the_same_domains_never_wait_in_a_circle(grimoire: Grimoire) -> None:
+TOPICS = ("bread at sea", "tyres in winter", "tents in the rain", "lamps by the road")
+
+
+def imports(grimoire: Grimoire, *lines: tuple[str, str], more: str = "") -> int:
+    """Import lessons of these domains about these topics, and return how many are new."""
     checks = Checks(MiniLmEmbeddings(), EmbeddedCato(RuleDetector()), RuleDetector())
-    topics = ("bread at sea", "tyres in winter", "tents in the rain", "lamps by the road")
+    documents = [
+        {
+            "polarity": "do",
+            "domain": domain,
+            "trigger_pattern": f"Somebody asks about {topic}",
+            "action_template": f"Say what is known about {topic} and what is not.{more}",
+        }
+        for domain, topic in lines
+    ]
+    text = "\n".join(map(json.dumps, documents))
+    with grimoire.database.tenant_transaction(grimoire.tenant) as cursor:
+        checked = files.check(cursor, grimoire.tenant, text, checks, actor="cora", active=False)
+    done = files.import_lines(
+        grimoire.database, grimoire.tenant, checked, checks, actor="cora", active=False,
+        now=datetime.now(UTC), new_id=uuid.uuid4, progress=lambda _: None,
+    )  # fmt: skip
+    return len(done.ids)
 
-    def imports(*lines: tuple[str, str]) -> int:
-        text = "\n".join(
-            json.dumps(
-                {
-                    "polarity": "do",
-                    "domain": domain,
-                    "trigger_pattern": f"Somebody asks about {topic}",
-                    "action_template": f"Say what is known about {topic} and what is not.",
-                }
-            )
-            for domain, topic in lines
-        )
-        with grimoire.database.tenant_transaction(grimoire.tenant) as cursor:
-            checked = files.check(cursor, grimoire.tenant, text, checks, actor="cora", active=False)
-        done = files.import_lines(
-            grimoire.database, grimoire.tenant, checked, checks, actor="cora", active=False,
-            now=datetime.now(UTC), new_id=uuid.uuid4, progress=lambda _: None,
-        )  # fmt: skip
-        return len(done.ids)
 
+def test_imports_of_the_same_domains_never_wait_in_a_circle(grimoire: Grimoire) -> None:
     stored = meanwhile(
         grimoire,
         lambda cursor: neighbours.lock_domain(cursor, grimoire.tenant, "legal"),
-        lambda: imports(("legal", topics[0]), ("general", topics[1])),
-        lambda: imports(("general", topics[2]), ("legal", topics[3])),
+        lambda: imports(grimoire, ("legal", TOPICS[0]), ("general", TOPICS[1])),
+        lambda: imports(grimoire, ("general", TOPICS[2]), ("legal", TOPICS[3])),
     )
 
     assert stored == [2, 2]
+
+
+def test_an_import_of_copies_and_a_credit_never_wait_in_a_circle(grimoire: Grimoire) -> None:
+    imports(grimoire, *(("general", topic) for topic in TOPICS[:2]))
+    low, high = grimoire.rows().values()
+    session_id = grimoire.consult({low["id"]: True, high["id"]: True})
+    lines = [
+        ("general", row["trigger_pattern"].removeprefix("Somebody asks about "))
+        for row in (high, low)
+    ]
+
+    new, moved = meanwhile(
+        grimoire,
+        lambda cursor: cursor.execute(LOCK_ROW, (high["id"],)),
+        lambda: imports(grimoire, *lines, more=" Be brief."),
+        lambda: grimoire.credit(session_id),
+    )
+
+    into = [row["merged_into"] for row in grimoire.rows().values() if row["state"] == "merged"]
+    assert (new, moved) == (0, 2)
+    assert set(into) == {low["id"], high["id"]}
+    assert grimoire.faults() == []
 
 
 def conflict(grimoire: Grimoire, one: uuid.UUID, other: uuid.UUID) -> None:
@@ -356,3 +380,16 @@ def test_a_session_that_is_executed_again_outlives_what_it_was_offered(grimoire:
 
     grimoire.owner.execute("select heuristic_id, rank, cited from radiant.heuristic_usage")
     assert [tuple(row.values()) for row in grimoire.owner.fetchall()] == [(here, 2, True)]
+
+
+def test_sessions_of_one_user_at_once_move_a_heuristic_by_two_and_no_more(
+    grimoire: Grimoire,
+) -> None:
+    item = taught(grimoire, 0, reward=None)
+    sessions = [grimoire.consult({item: True}, user=name) for name in ("ann", "Ann ", " ANN") * 2]
+
+    with ThreadPoolExecutor(len(sessions)) as threads:
+        list(threads.map(grimoire.credit, sessions))
+
+    assert grimoire.rows()[item]["alpha"] == 3
+    assert grimoire.faults() == []

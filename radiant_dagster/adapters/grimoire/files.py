@@ -162,8 +162,12 @@ def import_lines(
     with database.tenant_transaction(tenant_id) as cursor:
         neighbours.lock_domains(cursor, tenant_id, [line.domain for line in lines])
         floor_of(cursor, checks.embeddings.model_id)  # refuses a model nothing is found with
-        for line, vector in zip(lines, vectors, strict=True):
-            new = _new(line, vector, checks.embeddings.model_id, actor, now, new_id())
+        lessons = [
+            _new(line, vector, checks.embeddings.model_id, actor, now, new_id())
+            for line, vector in zip(lines, vectors, strict=True)
+        ]
+        store.lock_survivors(cursor, tenant_id, lessons)
+        for new in lessons:
             kept = store.keep_learned(cursor, tenant_id, new)
             if kept.kept_as != "stored":  # learned since it was checked, or merged at once
                 duplicates += 1
