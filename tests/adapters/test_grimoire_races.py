@@ -1,16 +1,22 @@
 """People, sessions and maintenance at one heuristic at once: nobody fails, nothing is lost."""
 
+import json
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from radiant_dagster.adapters import agent_runs
-from radiant_dagster.adapters.grimoire import acts, credit, merging
+from radiant_dagster.adapters.cato import EmbeddedCato
+from radiant_dagster.adapters.embeddings import MiniLmEmbeddings
+from radiant_dagster.adapters.grimoire import acts, credit, files, merging
+from radiant_dagster.adapters.grimoire.texts import Checks
 from radiant_dagster.adapters.postgres import Cursor, Database
 from radiant_dagster.domain.curation import Merge, Promote, Retire, Revoke, Unmerge
+from radiant_dagster.domain.phi import RuleDetector
 from radiant_dagster.domain.selection import Offered
 from radiant_dagster.domain.swarm import AgentResult
 from radiant_dagster.errors import InvalidInput
@@ -217,6 +223,52 @@ def test_a_purge_and_a_credit_never_wait_in_a_circle(grimoire: Grimoire) -> None
     assert grimoire.faults() == []
 
 
+TOPICS = ("bread at sea", "tyres in winter")
+
+
+def imports(grimoire: Grimoire, *topics: str, more: str = "") -> int:
+    """Import lessons about these topics, and return how many are new."""
+    checks = Checks(MiniLmEmbeddings(), EmbeddedCato(RuleDetector()), RuleDetector())
+    documents = [
+        {
+            "polarity": "do",
+            "domain": "general",
+            "trigger_pattern": f"Somebody asks about {topic}",
+            "action_template": f"Say what is known about {topic} and what is not.{more}",
+        }
+        for topic in topics
+    ]
+    ready = files.prepare(
+        grimoire.database, grimoire.tenant, "\n".join(map(json.dumps, documents)), checks,
+        actor="cora", active=False, progress=lambda _done, _of: None,
+    )  # fmt: skip
+    with grimoire.database.tenant_transaction(grimoire.tenant) as cursor:
+        done = files.store(
+            cursor, grimoire.tenant, ready,
+            actor="cora", now=datetime.now(UTC), new_id=uuid.uuid4,
+        )  # fmt: skip
+    return len(done.ids)
+
+
+def test_an_import_of_copies_and_a_credit_never_wait_in_a_circle(grimoire: Grimoire) -> None:
+    imports(grimoire, *TOPICS)
+    low, high = grimoire.rows().values()
+    session_id = grimoire.consult({low["id"]: True, high["id"]: True})
+    topics = [row["trigger_pattern"].removeprefix("Somebody asks about ") for row in (high, low)]
+
+    new, moved = meanwhile(
+        grimoire,
+        lambda cursor: cursor.execute(LOCK_ROW, (high["id"],)),
+        lambda: imports(grimoire, *topics, more=" Be brief."),
+        lambda: grimoire.credit(session_id),
+    )
+
+    into = [row["merged_into"] for row in grimoire.rows().values() if row["state"] == "merged"]
+    assert (new, moved) == (0, 2)
+    assert set(into) == {low["id"], high["id"]}
+    assert grimoire.faults() == []
+
+
 def conflict(grimoire: Grimoire, one: uuid.UUID, other: uuid.UUID) -> None:
     a, b = sorted((one, other))
     insert(
@@ -316,3 +368,16 @@ def test_a_session_that_is_executed_again_outlives_what_it_was_offered(grimoire:
 
     grimoire.owner.execute("select heuristic_id, rank, cited from radiant.heuristic_usage")
     assert [tuple(row.values()) for row in grimoire.owner.fetchall()] == [(here, 2, True)]
+
+
+def test_sessions_of_one_user_at_once_move_a_heuristic_by_two_and_no_more(
+    grimoire: Grimoire,
+) -> None:
+    item = taught(grimoire, 0, reward=None)
+    sessions = [grimoire.consult({item: True}, user=name) for name in ("ann", "Ann ", " ANN") * 2]
+
+    with ThreadPoolExecutor(len(sessions)) as threads:
+        list(threads.map(grimoire.credit, sessions))
+
+    assert grimoire.rows()[item]["alpha"] == 3
+    assert grimoire.faults() == []

@@ -12,7 +12,7 @@ from uuid import UUID
 from radiant_dagster.adapters import audit, tenants
 from radiant_dagster.adapters.grimoire import curation, neighbours, reading
 from radiant_dagster.adapters.grimoire.search import floor_of
-from radiant_dagster.adapters.grimoire.store import NewHeuristic, keep_learned
+from radiant_dagster.adapters.grimoire.store import NewHeuristic, keep_learned, lock_survivors
 from radiant_dagster.adapters.grimoire.texts import Checks
 from radiant_dagster.adapters.paging import Place
 from radiant_dagster.adapters.postgres import Cursor, Database
@@ -184,8 +184,12 @@ def store(
     neighbours.lock_domains(cursor, tenant_id, [line.domain for line in ready.lines.values()])
     stored: list[UUID] = []
     duplicates = list(ready.duplicate_lines)
-    for (number, line), vector in zip(ready.lines.items(), ready.embeddings, strict=True):
-        new = _new(line, vector, ready.embedding_model, actor, now, new_id())
+    lessons = {
+        number: _new(line, vector, ready.embedding_model, actor, now, new_id())
+        for (number, line), vector in zip(ready.lines.items(), ready.embeddings, strict=True)
+    }
+    lock_survivors(cursor, tenant_id, list(lessons.values()))
+    for number, new in lessons.items():
         kept = keep_learned(cursor, tenant_id, new)
         if kept.kept_as != "stored":  # learned since it was checked, or merged at once
             duplicates.append(number)

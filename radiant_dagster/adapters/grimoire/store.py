@@ -173,13 +173,34 @@ def keep_learned(
     return Kept("merged", new.id)
 
 
-def _place(
+def lock_survivors(cursor: Cursor, tenant_id: UUID, lessons: Sequence[NewHeuristic]) -> None:
+    """Lock what several lessons will be merged into, in the order of the ids, before any is kept.
+
+    Under the locks of their domains, see `neighbours.lock_domains`.
+    """
+    found: set[UUID] = set()
+    for new in lessons:
+        here = Place(new.id, new.domain, new.embedding, new.embedding_model)
+        bands = neighbours.bands_of(cursor, new.embedding_model)
+        survivor = _look(cursor, tenant_id, new, here, bands).merge_into
+        found |= {survivor} if survivor is not None else set()
+    for survivor in sorted(found):
+        neighbours.lock_live(cursor, tenant_id, survivor)
+
+
+def _look(
     cursor: Cursor, tenant_id: UUID, new: NewHeuristic, here: Place, bands: Bands
 ) -> Placement:
     said = new.extracted
+    near = neighbours.nearest(cursor, tenant_id, here)
+    return place(said.polarity, said.trigger_pattern, said.action_template, near, bands)
+
+
+def _place(
+    cursor: Cursor, tenant_id: UUID, new: NewHeuristic, here: Place, bands: Bands
+) -> Placement:
     while True:
-        near = neighbours.nearest(cursor, tenant_id, here)
-        found = place(said.polarity, said.trigger_pattern, said.action_template, near, bands)
+        found = _look(cursor, tenant_id, new, here, bands)
         # Curators and maintenance take a row out of use without the domain's lock.
         if found.merge_into is None or neighbours.lock_live(cursor, tenant_id, found.merge_into):
             return found
