@@ -18,7 +18,7 @@ from uuid import UUID
 from radiant_dagster.adapters import ledger, sessions, tool_calls
 from radiant_dagster.adapters.builtin_tools import GRIMOIRE_SEARCH
 from radiant_dagster.adapters.cato import Cato, EmbeddedCato
-from radiant_dagster.adapters.embeddings import EmbeddingModel, default_floor
+from radiant_dagster.adapters.embeddings import EmbeddingModel
 from radiant_dagster.adapters.grimoire import evidence, neighbours, search, store
 from radiant_dagster.adapters.llm import CompletionRequest, LlmClient
 from radiant_dagster.adapters.metering import Meter, MeteredLlm
@@ -195,14 +195,7 @@ class Librarian:
     def _keep(
         self, cursor: Cursor, tenant_id: UUID, review: _Review, new: store.NewHeuristic
     ) -> Outcome:
-        # A model that nobody calibrated begins with its default thresholds.
-        search.register_model(
-            cursor,
-            self.embeddings.model_id,
-            self.embeddings.dimensions,
-            default_floor(self.embeddings.model_id),
-            "start value, uncalibrated",
-        )
+        search.register_model(cursor, self.embeddings.model_id, self.embeddings.dimensions)
         kept = store.keep_learned(cursor, tenant_id, new, offered=review.offered, caps=self.caps)
         if kept.heuristic_id is None:
             return Outcome("skipped", kept.kept_as)

@@ -304,10 +304,7 @@ def _floor(settings: Settings, model_id: str) -> str:
     if settings.database_url is None:
         return ""
     with open_database(settings) as database:
-        try:
-            return f", similarity floor {_floor_of(database, model_id):.2f}"
-        except ConfigurationError:  # nothing of this model is stored, so nothing is missed
-            return ", gets its similarity floor with its first heuristic"
+        return f", similarity floor {_floor_of(database, model_id):.2f}"
 
 
 def _floor_of(database: Database, model_id: str) -> float:

@@ -55,8 +55,8 @@ def calibrate(pool: Path | None, questions: Path | None, apply_: bool, as_json: 
             from radiant_dagster.cli.eval_memory import load, observe_all
 
             seen = observe_all(load(pool, settings), load(questions, settings))
-            model_id = build_embeddings(settings).model_id
-            found = (calibrate_from_labels(database, model_id, seen, now=now, apply=apply_),)
+            model = build_embeddings(settings)
+            found = (calibrate_from_labels(database, model, seen, now=now, apply=apply_),)
     if as_json:
         emit_json({"applied": apply_, "models": [asdict(item) for item in found]})
         return

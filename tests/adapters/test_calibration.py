@@ -7,11 +7,15 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from radiant_dagster.adapters.grimoire.calibration import calibrate_from_outcomes
+from radiant_dagster.adapters.grimoire.calibration import (
+    calibrate_from_labels,
+    calibrate_from_outcomes,
+)
 from radiant_dagster.adapters.grimoire.hubs import hubs
 from radiant_dagster.adapters.grimoire.reembed import reembed_all
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.definitions import defs
+from radiant_dagster.domain.calibration import Observation
 from tests.adapters.rows import insert, insert_heuristic, insert_session
 from tests.conftest import World
 
@@ -28,8 +32,8 @@ def uses(owner: Any, tenant: uuid.UUID, similarity: float, count: int, **columns
         )  # fmt: skip
 
 
-def model(owner: Any) -> dict[str, Any]:
-    owner.execute("select * from radiant.embedding_model where id = %s", (MODEL,))
+def model(owner: Any, model_id: str = MODEL) -> dict[str, Any]:
+    owner.execute("select * from radiant.embedding_model where id = %s", (model_id,))
     return dict(owner.fetchone())
 
 
@@ -109,6 +113,17 @@ def test_what_a_replaced_model_measured_says_nothing_about_the_next(
     seen = {item.model_id: (item.n, item.chosen) for item in found}
     assert seen[OtherModel.model_id] == (1, None)
     assert seen[MODEL] == (0, None)
+
+
+def test_labels_give_a_model_its_floor_before_anything_of_it_is_stored(
+    database: Database, owner: Any
+) -> None:
+    seen = [Observation(0.3 + n / 500, relevant=n > 150) for n in range(300)]
+
+    found = calibrate_from_labels(database, OtherModel(), seen, now=NOW, apply=True)
+
+    assert found.chosen is not None
+    assert model(owner, OtherModel.model_id)["threshold"] == pytest.approx(found.chosen.floor)
 
 
 def test_the_job_shows_the_floors_and_writes_them_on_request(world: World, owner: Any) -> None:

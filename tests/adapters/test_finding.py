@@ -119,8 +119,6 @@ def test_no_connection_is_held_while_the_model_works(
     database: Database, tenant: uuid.UUID, models: LlmServer, owner: Any
 ) -> None:
     model = LiteLlmEmbeddings(PAID_MODEL, base_url=models.url)
-    with database.tenant_transaction(tenant) as cursor:
-        search.register_model(cursor, PAID_MODEL, 1536, 0.4, "a test")
     held: list[int] = []
 
     def look() -> None:

@@ -10,10 +10,11 @@ from radiant_dagster.adapters import tenants
 from radiant_dagster.adapters.grimoire import credit, curation, figures, search, store, upkeep
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.domain.extraction import ExtractedHeuristic
-from radiant_dagster.errors import ConfigurationError, HeuristicNotFound, InvalidInput
+from radiant_dagster.errors import HeuristicNotFound, InvalidInput
 from tests.adapters.rows import insert, insert_heuristic, insert_session
 
 MODEL = "all-MiniLM-L6-v2-int8"
+NEW_MODEL = "elsewhere/text-embedding-3-small"
 QUERY = [1.0] + [0.0] * 383
 OTHER = uuid.UUID(int=0xB0B)
 
@@ -350,15 +351,16 @@ def test_a_search_finds_live_rows_of_its_tenant_domain_and_model_only(
     assert len(wider) == 3
 
 
-def test_a_model_without_a_threshold_is_a_configuration_error(
+def test_a_model_of_which_nothing_is_stored_yet_has_the_floor_it_will_begin_with(
     database: Database, tenant: uuid.UUID
 ) -> None:
     with database.tenant_transaction(tenant) as cursor:
-        assert search.floor_of(cursor, MODEL) == pytest.approx(0.5)
-        with pytest.raises(ConfigurationError, match="no-such-model has no threshold"):
-            search.floor_of(cursor, "no-such-model")
-        search.register_model(cursor, "no-such-model", 8, 0.4, "a test")
-        assert search.floor_of(cursor, "no-such-model") == pytest.approx(0.4)
+        before = search.floor_of(cursor, NEW_MODEL)
+        search.register_model(cursor, NEW_MODEL, 8)
+        after = search.floor_of(cursor, NEW_MODEL)
+        known = search.floor_of(cursor, MODEL)
+
+    assert (before, after, known) == pytest.approx((0.4, 0.4, 0.5))
 
 
 def test_figures_count_over_all_tenants(database: Database, tenant: uuid.UUID, owner: Any) -> None:

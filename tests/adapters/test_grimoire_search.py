@@ -134,7 +134,7 @@ def large(
     random = np.random.default_rng(7)
     tenants.create_tenant(database, OTHER, "other", "Other")
     with database.tenant_transaction(tenant) as cursor:
-        search.register_model(cursor, SMALL_MODEL, DIMENSIONS, 0.5, "a test")
+        search.register_model(cursor, SMALL_MODEL, DIMENSIONS)
     copy_rows(owner, tenant, "general", clustered(random, rows))
     copy_rows(owner, OTHER, "general", clustered(random, others))
     owner.execute("analyze radiant.knowledge_heuristics")
@@ -264,8 +264,8 @@ def test_a_domain_gets_its_index_above_the_limit_and_keeps_it_down_to_half(
     database: Database, tenant: uuid.UUID, owner: Any, owner_url: str
 ) -> None:
     with database.tenant_transaction(tenant) as cursor:
-        search.register_model(cursor, SMALL_MODEL, DIMENSIONS, 0.5, "a test")
-        search.register_model(cursor, "too-long", 8_000, 0.5, "a test")
+        search.register_model(cursor, SMALL_MODEL, DIMENSIONS)
+        search.register_model(cursor, "too-long", 8_000)
     copy_rows(owner, tenant, "general", clustered(np.random.default_rng(2), 9))
     insert_heuristic(owner, tenant, embedding_model="too-long", embedding=[0.0] * 8_000)
 
@@ -289,7 +289,7 @@ def test_an_index_that_was_interrupted_is_dropped_where_its_domain_is_too_small_
     database: Database, tenant: uuid.UUID, owner: Any, owner_url: str
 ) -> None:
     with database.tenant_transaction(tenant) as cursor:
-        search.register_model(cursor, SMALL_MODEL, DIMENSIONS, 0.5, "a test")
+        search.register_model(cursor, SMALL_MODEL, DIMENSIONS)
     copy_rows(owner, tenant, "general", clustered(np.random.default_rng(2), 9))
     (made,) = vector_index.arrange(database, owner_url, 8).created
     owner.execute(
@@ -326,7 +326,7 @@ def test_the_largest_domains_get_an_index_and_no_more_than_can_be_afforded(
     vectors = clustered(np.random.default_rng(2), 3)
     for name in models:
         with database.tenant_transaction(tenant) as cursor:
-            search.register_model(cursor, name, DIMENSIONS, 0.5, "a test")
+            search.register_model(cursor, name, DIMENSIONS)
         copy_rows(owner, tenant, "general", vectors[: 2 if name in models[:2] else 3], name)
 
     done = vector_index.arrange(database, owner_url, 1)

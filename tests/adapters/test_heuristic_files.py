@@ -3,6 +3,7 @@
 import json
 import threading
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from radiant_dagster.adapters.cato import EmbeddedCato
 from radiant_dagster.adapters.embeddings import LiteLlmEmbeddings, MiniLmEmbeddings
-from radiant_dagster.adapters.grimoire import files, neighbours, search
+from radiant_dagster.adapters.grimoire import files, finding, neighbours
 from radiant_dagster.adapters.grimoire.texts import Checks
 from radiant_dagster.adapters.postgres import Cursor, Database
 from radiant_dagster.domain.phi import RuleDetector
@@ -93,11 +94,24 @@ def test_what_was_learned_between_check_and_store_is_a_duplicate_line(
     assert (again.ids, again.duplicate_lines) == ((), (1, 2))
 
 
+def test_a_model_of_which_nothing_is_stored_yet_begins_with_an_import(
+    api_database: Database, tenant: uuid.UUID, models: LlmServer
+) -> None:
+    model = LiteLlmEmbeddings("a-new-model", base_url=models.url, dimensions=1536)
+    prepared = ready(api_database, tenant, lines({}, LEASE), checks_with(model))
+
+    with api_database.tenant_transaction(tenant) as cursor:
+        done = store(cursor, tenant, prepared)
+        nothing = store(cursor, tenant, replace(prepared, lines={}, embeddings=()))
+
+    near = finding.by_meaning(api_database, tenant, model, "A question", domain=None, limit=9)
+    assert {row["id"] for row in near.heuristics} == set(done.ids)
+    assert nothing.ids == ()
+
+
 def test_no_connection_is_held_while_the_model_embeds_the_lines(
     database: Database, tenant: uuid.UUID, models: LlmServer, owner: Any
 ) -> None:
-    with database.tenant_transaction(tenant) as cursor:
-        search.register_model(cursor, PAID_MODEL, 1536, 0.4, "a test")
     held: list[int] = []
 
     def look() -> None:

@@ -33,7 +33,7 @@ budget_account        SIu   -       -       Su    su        s            -     -
 budget_refusal        SI    -       -       S     -         s            -     -
 delivery              S     -       -       S     -         sD           -     SIu
 domain_policy         SIU   S       -       S     -         -            -     -
-embedding_model       SI    S       -       S     S         Su           -     -
+embedding_model       SI    S       -       SI    S         SIu          -     -
 erased_tenant         -     -       -       -     -         -            -     -
 event                 SI    SI      -       SI    I         sD           -     su
 heuristic_link        SIu   -       -       SIu   -         s            -     -

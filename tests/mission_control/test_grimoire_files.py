@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from radiant_dagster.adapters import tenants
-from radiant_dagster.adapters.grimoire import search
 from radiant_dagster.adapters.postgres import Database
 from radiant_dagster.errors import ImportRefused, InvalidInput
 from tests.adapters.rows import insert_heuristic
@@ -230,8 +229,6 @@ def slow_site(
     serve: Serve, models: LlmServer, database: Database, tenant: uuid.UUID
 ) -> Iterator[Site]:
     """Mission Control with an embedding model elsewhere."""
-    with database.tenant_transaction(tenant) as cursor:
-        search.register_model(cursor, PAID_MODEL, 1536, 0.4, "a test")
     with serve(LITELLM_PROXY_URL=models.url, RADIANT_EMBEDDING_MODEL=PAID_MODEL) as site:
         yield site
 

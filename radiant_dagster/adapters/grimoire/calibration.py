@@ -10,7 +10,8 @@ from datetime import datetime
 
 from psycopg2.extras import Json
 
-from radiant_dagster.adapters.embeddings import default_floor
+from radiant_dagster.adapters.embeddings import EmbeddingModel, default_floor
+from radiant_dagster.adapters.grimoire.search import floor_of, register_model
 from radiant_dagster.adapters.postgres import Cursor, Database
 from radiant_dagster.domain.calibration import (
     Observation,
@@ -81,7 +82,7 @@ def calibrate_from_outcomes(
 
 def calibrate_from_labels(
     database: Database,
-    model_id: str,
+    model: EmbeddingModel,
     observations: Sequence[Observation],
     *,
     now: datetime,
@@ -90,14 +91,16 @@ def calibrate_from_labels(
     """Choose one model's floor by labelled questions.
 
     Args:
+        model: Whose vectors were compared; made known where nothing of it is stored yet.
         observations: The nearest stored text of each question.
         apply: Write the floor; else only tell.
     """
     with database.system_transaction("radiant_maintenance") as cursor:
-        before = _models(cursor).get(model_id, default_floor(model_id))
+        before = floor_of(cursor, model.model_id)
         chosen = choose_floor(observations)
-        result = Calibrated(model_id, before, len(observations), chosen, FROM_FILE)
+        result = Calibrated(model.model_id, before, len(observations), chosen, FROM_FILE)
         if apply:
+            register_model(cursor, model.model_id, model.dimensions)
             _write(cursor, result, now)
     return result
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from radiant_dagster.adapters import audit, tenants
 from radiant_dagster.adapters.grimoire import curation, neighbours, reading
-from radiant_dagster.adapters.grimoire.search import floor_of
+from radiant_dagster.adapters.grimoire.search import register_model
 from radiant_dagster.adapters.grimoire.store import NewHeuristic, keep_learned, lock_survivors
 from radiant_dagster.adapters.grimoire.texts import Checks
 from radiant_dagster.adapters.paging import Place
@@ -176,11 +176,9 @@ def store(
     Args:
         now: Decides the expiry.
         new_id: Makes ids.
-
-    Raises:
-        ConfigurationError: The embedding model is not registered.
     """
-    floor_of(cursor, ready.embedding_model)  # refuses a model nothing is found with
+    if ready.embeddings:
+        register_model(cursor, ready.embedding_model, len(ready.embeddings[0]))
     neighbours.lock_domains(cursor, tenant_id, [line.domain for line in ready.lines.values()])
     stored: list[UUID] = []
     duplicates = list(ready.duplicate_lines)

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from radiant_dagster.adapters import audit, tenants
-from radiant_dagster.adapters.embeddings import EmbeddingModel, default_floor
+from radiant_dagster.adapters.embeddings import EmbeddingModel
 from radiant_dagster.adapters.grimoire.search import halfvec, register_model
 from radiant_dagster.adapters.postgres import Database
 
@@ -61,9 +61,7 @@ def reembed(
     if total == 0:
         return 0
     with database.tenant_transaction(tenant_id) as cursor:
-        register_model(
-            cursor, model, embeddings.dimensions, default_floor(model), "start value, uncalibrated"
-        )
+        register_model(cursor, model, embeddings.dimensions)
     while rows := _batch(database, tenant_id, model):
         # Outside of a transaction: a model may take seconds, connections are few.
         vectors = embeddings.embed([row["trigger_pattern"] for row in rows])

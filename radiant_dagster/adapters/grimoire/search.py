@@ -14,6 +14,7 @@ import numpy as np
 from pgvector import HalfVector
 from psycopg2 import sql
 
+from radiant_dagster.adapters.embeddings import default_floor
 from radiant_dagster.adapters.postgres import Cursor
 from radiant_dagster.adapters.settings import Settings
 from radiant_dagster.adapters.vector_index import index_name
@@ -26,13 +27,12 @@ from radiant_dagster.domain.selection import (
     Candidate,
     exact_tokens,
 )
-from radiant_dagster.errors import ConfigurationError
 
 CANDIDATES = (MAX_DO + MAX_AVOID) * CANDIDATES_PER_SLOT
 THRESHOLD = "select threshold, dimensions from radiant.embedding_model where id = %s"
 REGISTER_MODEL = """
     insert into radiant.embedding_model (id, dimensions, threshold, source)
-    values (%s, %s, %s, %s) on conflict do nothing
+    values (%s, %s, %s, 'start value, uncalibrated') on conflict do nothing
 """
 # Distances are computed once for each row, and vectors sent for the nearest only: with both in the
 # inner list the exact search took twice as long. The floor is applied after the rerank, outside of
@@ -105,28 +105,19 @@ def search_options(settings: Settings) -> SearchOptions:
     return SearchOptions(by_index=True, rescue=settings.grimoire_rescue)
 
 
-def register_model(
-    cursor: Cursor, model_id: str, dimensions: int, threshold: float, source: str
-) -> None:
-    """Make an embedding model known with its start threshold."""
-    cursor.execute(REGISTER_MODEL, (model_id, dimensions, threshold, source))
+def register_model(cursor: Cursor, model_id: str, dimensions: int) -> None:
+    """Make an embedding model known, before something of it is stored; it begins uncalibrated."""
+    cursor.execute(REGISTER_MODEL, (model_id, dimensions, default_floor(model_id)))
 
 
 def floor_of(cursor: Cursor, model_id: str) -> float:
     """Return the least similarity that counts for an embedding model.
 
-    Raises:
-        ConfigurationError: The model has no threshold yet.
+    Of one that nothing is stored of yet, what it will begin with.
     """
     cursor.execute(THRESHOLD, (model_id,))
     row = cursor.fetchone()
-    if row is None:
-        raise ConfigurationError(
-            "RADIANT_EMBEDDING_MODEL",
-            f"{model_id} has no threshold yet",
-            "It gets one with the first heuristic that a session teaches.",
-        )
-    return float(row["threshold"])
+    return default_floor(model_id) if row is None else float(row["threshold"])
 
 
 def agents_floor(floor: float, floor_raise: float) -> float:

@@ -17,7 +17,7 @@ from radiant_dagster.adapters.embeddings import EmbeddingModel, build_embeddings
 from radiant_dagster.adapters.grimoire import neighbours
 from radiant_dagster.adapters.grimoire.curation import lock, note, require_possible, text_hash
 from radiant_dagster.adapters.grimoire.neighbours import Place
-from radiant_dagster.adapters.grimoire.search import floor_of, halfvec
+from radiant_dagster.adapters.grimoire.search import halfvec, register_model
 from radiant_dagster.adapters.grimoire.versions import add_version
 from radiant_dagster.adapters.postgres import Cursor
 from radiant_dagster.adapters.settings import Settings
@@ -173,7 +173,7 @@ def change_text(
         require_second_person(
             heuristic_id, domain=row["domain"], source_user=row["source_user"], actor=actor
         )
-    floor_of(cursor, text.embedding_model)  # refuses a model that nothing could be found with
+    register_model(cursor, text.embedding_model, len(text.embedding))
     _store(cursor, tenant_id, after, text, actor=actor)
     add_version(
         cursor, tenant_id, heuristic_id,
