@@ -29,9 +29,8 @@ MINILM_ID = "all-MiniLM-L6-v2-int8"
 MINILM_DIMENSIONS = 384
 MINILM_MAX_TOKENS = 256  # word pieces the model was trained with (its model card); more is noise
 BATCH = 64
-THREADS = (
-    1  # a worker has a process a core; a second thread bought 40 % less wait for 10 % more CPU
-)
+# A worker has a process a core; a second thread bought 40 % less wait for 10 % more CPU.
+THREADS = 1
 REMOTE_TIMEOUT_SECONDS = 30.0
 
 # Least similarity that counts as "the same kind of question", where no calibration exists yet.

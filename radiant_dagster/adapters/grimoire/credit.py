@@ -125,4 +125,4 @@ def _lock_touched(cursor: Cursor, tenant_id: UUID, session_id: UUID) -> None:
         if not missing:
             return
         cursor.execute("rollback to savepoint touched")
-        gone = missing  # what a second look does not find either was deleted
+        gone |= missing  # what a second look does not find either was deleted

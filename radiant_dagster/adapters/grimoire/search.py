@@ -29,7 +29,7 @@ from radiant_dagster.domain.selection import (
 )
 
 CANDIDATES = (MAX_DO + MAX_AVOID) * CANDIDATES_PER_SLOT
-THRESHOLD = "select threshold, dimensions from radiant.embedding_model where id = %s"
+THRESHOLD = "select threshold from radiant.embedding_model where id = %s"
 REGISTER_MODEL = """
     insert into radiant.embedding_model (id, dimensions, threshold, source)
     values (%s, %s, %s, 'start value, uncalibrated') on conflict do nothing

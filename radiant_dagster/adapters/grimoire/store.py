@@ -5,7 +5,7 @@ Librarians at work side by side see each other's rows. Its embedding is made bef
 for a model under the lock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -146,10 +146,7 @@ def keep_learned(
     here = Place(new.id, new.domain, new.embedding, new.embedding_model)
     key = here.values(tenant_id) | {"polarity": extracted.polarity, "sha256": sha256}
     bands = neighbours.bands_of(cursor, new.embedding_model)
-    parents = [str(parent) for parent in new.parents]
-    # What was not learned yet a purge could not reach.
-    cursor.execute(CITED_PURGED, key | {"parents": parents})
-    if cursor.fetchone() is not None:
+    if _cites_purged(cursor, key, new.parents):
         return Kept("cited_purged")
     if offered:
         ids = [str(item) for item in offered]
@@ -204,6 +201,14 @@ def _place(
         # Curators and maintenance take a row out of use without the domain's lock.
         if found.merge_into is None or neighbours.lock_live(cursor, tenant_id, found.merge_into):
             return found
+
+
+def _cites_purged(cursor: Cursor, key: Mapping[str, Any], parents: Sequence[UUID]) -> bool:
+    # What was not learned yet a purge could not reach. An imported lesson has no parents.
+    if not parents:
+        return False
+    cursor.execute(CITED_PURGED, {**key, "parents": [str(parent) for parent in parents]})
+    return cursor.fetchone() is not None
 
 
 def _day_is_full(cursor: Cursor, tenant_id: UUID, new: NewHeuristic, caps: LearningCaps) -> bool:
