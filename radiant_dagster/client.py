@@ -259,7 +259,7 @@ class RadiantClient:
         """Store heuristics from lines of JSON, all or none, once, however often it was sent.
 
         Args:
-            lines: As `radiant grimoire export` writes them; at most 10,000, 12 to 24 ms each.
+            lines: As `radiant grimoire export` writes them; at most 10,000; thousands take minutes.
             active: Let agents use them at once, on the word of whose key it is.
 
         Raises:

@@ -248,7 +248,7 @@ OPERATIONS = (
     Operation(
         "POST", "/grimoire/import", "grimoire.curate", import_, TAG,
         "Store heuristics as candidates, or active at once on the curator's word: all lines, or "
-        "none. Takes up to 10,000, and 12 to 24 ms for each.",
+        "none. Takes up to 10,000; thousands take minutes.",
         {200: wire.Imported}, query=wire.ImportQuery, max_body_bytes=wire.MAX_IMPORT_BYTES,
         lines="a heuristic with `polarity` (do, avoid), `domain`, `trigger_pattern` and "
         "`action_template`; whatever else `radiant grimoire export` writes is ignored",
