@@ -39,7 +39,6 @@ SECTIONS = {
     "Decide on many": ("purge", "export", "import"),
     "Operate": ("calibrate", "rebuild", "reembed"),
 }
-STATES = ("quarantined", "active", "retired", "expired", "merged", "revoked")
 
 
 @click.group(
@@ -65,7 +64,7 @@ def grimoire() -> None:
     epilog=example("radiant grimoire list --domain general --state active"),
 )
 @click.option("--domain", help="Of this domain only.")
-@click.option("--state", type=click.Choice(STATES), help="In this state only.")
+@click.option("--state", type=click.Choice(grimoire_files.STATES), help="In this state only.")
 @click.option("--words", help="That are in the trigger or the action.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 1000))
 @tenant_option

@@ -50,6 +50,7 @@ LEARNED: Mapping[str, str] = {
 NOT_LEARNED: Mapping[str, str] = {
     "nothing_reusable": "nothing in it helps another question",
     "was_offered": "it repeats what the Grimoire had told the agents",
+    "cited_purged": "its agents cited what was purged or declared wrong meanwhile",
     "daily_cap": "the day's number of new heuristics is reached (radiant config show)",
     "rejected_without_guidance": "the draft was rejected without a word why",
     "expired": "nobody decided in time",
